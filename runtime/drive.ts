@@ -1,0 +1,58 @@
+/**
+ * Runs a pure machine with real time: feeds inputs in order, performs what it returns, wakes it at
+ * its deadline. Touches the clock and one timer.
+ */
+import type { Machine, Millis } from "../protocol/machine.ts";
+
+export interface Drive<Input> {
+  /** Hands the machine an input; one that comes while effects are performed waits its turn. */
+  feed(input: Input): void;
+  stop(): void;
+}
+
+/** The input every driven machine understands. */
+export interface Tick {
+  readonly kind: "tick";
+}
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export function drive<Input, Effect>(
+  machine: Machine<Input | Tick, Effect>,
+  perform: (effect: Effect) => void,
+  clock: () => Millis = Date.now,
+): Drive<Input> {
+  const waiting: (Input | Tick)[] = [];
+  let running = false;
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  const feed = (input: Input | Tick): void => {
+    if (stopped) return;
+    waiting.push(input);
+    if (running) return;
+    running = true;
+    try {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+        for (const effect of machine.handle(next, clock())) perform(effect);
+    } finally {
+      running = false;
+      rearm();
+    }
+  };
+
+  const rearm = (): void => {
+    clearTimeout(timer);
+    const deadline = machine.deadline();
+    if (stopped || deadline === undefined) return;
+    const delayMs = Math.min(Math.max(0, deadline - clock()), MAX_TIMER_MS);
+    timer = setTimeout(() => feed({ kind: "tick" }), delayMs);
+  };
+
+  const stop = (): void => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+
+  return { feed, stop };
+}
