@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { deviceSchema } from "../../../device/config.ts";
+import { ConfigError, parseConfig } from "../../../runtime/config-file.ts";
+
+const GOOD = `
+aor = "sip:alice@atlanta.example.com"
+address = "10.10.0.2"
+[identity]
+certificate = "alice.pem"
+key = "alice.key"
+[trust]
+anchors = ["ca.pem"]
+[outbound]
+transport = "tls"
+address = "10.10.0.1"
+port = 5061
+serverName = "ss1.atlanta.example.com"
+[media]
+rtpPort = 40000
+`;
+
+test("a phone seals and wants sealed offers unless told otherwise", () => {
+  const { sealing, contact, listen } = parseConfig(GOOD, deviceSchema);
+  assert.deepEqual(sealing, { enabled: true, required: true, form: "rfc3185", controllers: [] });
+  assert.deepEqual(contact, []);
+  assert.equal(listen, undefined);
+});
+
+test("what is required follows what is enabled, unless it is given", () => {
+  const off = parseConfig(`${GOOD}[sealing]\nenabled = false\n`, deviceSchema);
+  assert.equal(off.sealing.required, false);
+  const strict = parseConfig(`${GOOD}[sealing]\nenabled = false\nrequired = true\n`, deviceSchema);
+  assert.equal(strict.sealing.required, true);
+});
+
+const FAULTS: readonly (readonly [name: string, from: string, to: string, path: string])[] = [
+  ["an odd RTP port", "rtpPort = 40000", "rtpPort = 40001", "media.rtpPort"],
+  ["an RTP port below 1024", "rtpPort = 40000", "rtpPort = 1022", "media.rtpPort"],
+  ["an RTP port without one after it", "rtpPort = 40000", "rtpPort = 65536", "media.rtpPort"],
+  ["a host name as address", '"10.10.0.2"', '"phone.example.com"', "address"],
+  ["an AOR with a port", '@atlanta.example.com"', '@atlanta.example.com:5060"', "aor"],
+  ["TLS without the name to check", 'serverName = "ss1.atlanta.example.com"', "", "serverName"],
+  ["an unknown key", "[media]", "[media]\ncodec = 8", "media.codec"],
+  ["no anchor", '["ca.pem"]', "[]", "trust.anchors"],
+];
+
+for (const [name, from, to, path] of FAULTS)
+  test(`refused with its path: ${name}`, () => {
+    assert.throws(
+      () => parseConfig(GOOD.replace(from, to), deviceSchema),
+      (error) => error instanceof ConfigError && error.faults.some((f) => f.path.endsWith(path)),
+    );
+  });
