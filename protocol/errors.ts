@@ -27,6 +27,7 @@ export type ProtocolErrorCode =
   // sdp, sdes
   | "ERR_SDP_SYNTAX"
   | "ERR_SDP_LIMIT"
+  | "ERR_SDP_UNACCEPTABLE"
   | "ERR_SDES_SYNTAX"
   | "ERR_SDES_SUITE"
   | "ERR_SDES_KEY"
@@ -52,6 +53,9 @@ export type ProtocolErrorCode =
   | "ERR_SEAL"
   | "ERR_ORDER"
   | "ERR_RECORDING_SYNTAX"
+  | "ERR_RECORDING_KEY"
+  | "ERR_RECORDING_TRUNCATED"
+  | "ERR_RECORDING_ALTERED"
   | "ERR_LEDGER";
 
 /** The peer's fault. The message never repeats a key, SDP or an identity. */
