@@ -1,0 +1,109 @@
+/**
+ * Kamailio in `biloxi`: the second proxy, a program of other people's that is not trusted and cannot
+ * read what it forwards. Stateful relay over TCP with Record-Route. Starts one process tree.
+ */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LabProcess } from "./lab-process.ts";
+import type { Network } from "./network.ts";
+import { LEAVES } from "./topology.ts";
+
+/** The octets of one message that Kamailio reads from TCP; its own default cuts off sealed bodies. */
+const TCP_READ_BUFFER_BYTES = 131_072;
+const SIP_PORT = 5060;
+const MODULE_DIRECTORIES = [
+  "/usr/lib/x86_64-linux-gnu/kamailio/modules/",
+  "/usr/lib/aarch64-linux-gnu/kamailio/modules/",
+];
+const PROBE_ATTEMPTS = 200;
+const PROBE_PAUSE_MS = 25;
+
+export interface KamailioOptions {
+  /** An own folder for its configuration, pid file, control files and log. */
+  readonly directory: string;
+  /** Where requests to bob go; bob's own address if not stated. */
+  readonly nextHop?: { readonly address: string; readonly port: number };
+}
+
+/** Starts Kamailio and returns when it accepts connections. @throws Error if it does not. */
+export async function startKamailio(
+  network: Network,
+  { directory, nextHop }: KamailioOptions,
+): Promise<LabProcess> {
+  mkdirSync(directory, { recursive: true });
+  const configFile = join(directory, "kamailio.cfg");
+  writeFileSync(configFile, kamailioConfig(nextHop));
+  const argv = ["kamailio", "-f", configFile, "-DD", "-E", "-m", "32", "-M", "4"];
+  const files = ["-P", join(directory, "kamailio.pid"), "-Y", directory];
+  const child = network.spawn("biloxi", [...argv, ...files], { stdio: ["ignore", "pipe", "pipe"] });
+  const kamailio = new LabProcess("kamailio", child, join(directory, "kamailio.log"));
+  await listening(network, kamailio);
+  return kamailio;
+}
+
+/** The whole configuration as text. */
+export function kamailioConfig(nextHop?: KamailioOptions["nextHop"]): string {
+  const { address, port } = nextHop ?? { address: LEAVES.bob.address, port: SIP_PORT };
+  const modules = MODULE_DIRECTORIES.find(existsSync) ?? "";
+  return `#!KAMAILIO
+debug=1
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=2
+listen=tcp:${LEAVES.biloxi.address}:${SIP_PORT}
+alias="biloxi.example.com"
+auto_aliases=no
+dns=no
+rev_dns=no
+tcp_rd_buf_size=${TCP_READ_BUFFER_BYTES}
+tcp_wq_max=33554432
+tcp_conn_wq_max=1048576
+mpath="${modules}"
+loadmodule "pv.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+modparam("rr", "enable_full_lr", 1)
+modparam("tm", "auto_inv_100", 1)
+
+request_route {
+  if (!mf_process_maxfwd_header("70")) {
+    sl_send_reply("483", "Too Many Hops");
+    exit;
+  }
+  if (has_totag()) {
+    if (loose_route() || (is_method("ACK") && t_check_trans())) {
+      t_relay();
+      exit;
+    }
+    if (!is_method("ACK")) sl_send_reply("404", "Not Found");
+    exit;
+  }
+  if (is_method("CANCEL")) {
+    if (t_check_trans()) t_relay();
+    exit;
+  }
+  t_check_trans();
+  if (is_method("INVITE")) record_route();
+  $ru = "sip:bob@${LEAVES.bob.address}:${SIP_PORT};transport=tcp";
+  $du = "sip:${address}:${port};transport=tcp";
+  if (!t_relay()) sl_reply_error();
+}
+`;
+}
+
+/** Looks into the host's socket table: a connection as a test would be one more peer to it. */
+async function listening(network: Network, kamailio: LabProcess): Promise<void> {
+  const port = SIP_PORT.toString(16).toUpperCase().padStart(4, "0");
+  const listens = new RegExp(`:${port} 00000000:0000 0A `);
+  for (let attempt = 0; attempt < PROBE_ATTEMPTS; attempt++) {
+    if (kamailio.exit !== undefined) throw new Error(`kamailio ended: ${kamailio.tail(10)}`);
+    if (listens.test(network.run("biloxi", ["cat", "/proc/net/tcp"]))) return;
+    await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE_MS));
+  }
+  throw new Error(`kamailio does not listen: ${kamailio.tail(10)}`);
+}

@@ -1,0 +1,92 @@
+/**
+ * Proves with packets what the gateway lets through: frames built by hand are put on the wire at one
+ * host, under any source address, and looked for at the other. Two helper processes, in alice and bob.
+ */
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { type JsonObject, LabProcess } from "./lab-process.ts";
+import type { Network } from "./network.ts";
+import { LEAVES } from "./topology.ts";
+import { encodeUdpFrame, type UdpEndpoint } from "./udp-frame.ts";
+
+const CHILD = fileURLToPath(new URL("./probe-child.ts", import.meta.url));
+/** A packet that has not come by then was dropped: the way takes well under a millisecond. */
+const ARRIVAL_TIMEOUT_MS = 200;
+const SERIAL_BYTES = 8;
+/** Ends every test packet, before its serial. Its first octet has the version bits of no RTP. */
+export const PROBE_MAGIC = Buffer.from("KHPROBE!", "latin1");
+
+export type ProbeHost = "alice" | "bob";
+
+export interface Flow {
+  readonly fromHost: ProbeHost;
+  readonly from: UdpEndpoint;
+  readonly to: UdpEndpoint;
+  /** Stands before the marker, for packets that should look like something. */
+  readonly prefix?: Buffer;
+}
+
+export interface Probes {
+  /** Sends one packet a flow and tells which arrived on the link beyond the gateway. */
+  try(flows: readonly Flow[]): Promise<readonly boolean[]>;
+  /** As `try`, of one flow, with the times of sending and arrival. */
+  time(flow: Flow): Promise<{ readonly sentMs: number; readonly arrivedMs: number | undefined }>;
+  close(): Promise<void>;
+}
+
+export async function openProbes(network: Network): Promise<Probes> {
+  const hosts: Record<ProbeHost, LabProcess> = {
+    alice: startChild(network, "alice"),
+    bob: startChild(network, "bob"),
+  };
+  const ready = await Promise.all(
+    Object.values(hosts).map((host) => host.event({ event: "ready" })),
+  );
+  if (ready.length !== 2) throw new Error("a probe did not start");
+
+  const time: Probes["time"] = async (flow) => {
+    const serial = randomBytes(SERIAL_BYTES).toString("hex");
+    const receiver = hosts[flow.fromHost === "alice" ? "bob" : "alice"];
+    const arrival = receiver
+      .event({ event: "seen", serial }, ARRIVAL_TIMEOUT_MS)
+      .catch((): undefined => undefined);
+    const sentMs = performance.timeOrigin + performance.now();
+    hosts[flow.fromHost].send({ inject: frameOf(flow, serial).toString("base64") });
+    return { sentMs, arrivedMs: arrivalTime(await arrival) };
+  };
+  return {
+    time,
+    async try(flows) {
+      const results = await Promise.all(flows.map(time));
+      return results.map(({ arrivedMs }) => arrivedMs !== undefined);
+    },
+    async close() {
+      await Promise.all(Object.values(hosts).map((host) => host.stop()));
+    },
+  };
+}
+
+function startChild(network: Network, host: ProbeHost): LabProcess {
+  const argv = [process.execPath, CHILD, PROBE_MAGIC.toString("hex"), String(SERIAL_BYTES)];
+  const child = network.spawn(host, argv, { stdio: ["pipe", "pipe", "pipe"] });
+  return new LabProcess(`probe in ${host}`, child);
+}
+
+function frameOf(flow: Flow, serial: string): Buffer {
+  const { mac, routerMac } = LEAVES[flow.fromHost];
+  return encodeUdpFrame({
+    sourceMac: mac,
+    destinationMac: routerMac,
+    source: flow.from,
+    destination: flow.to,
+    payload: Buffer.concat([
+      flow.prefix ?? Buffer.alloc(0),
+      PROBE_MAGIC,
+      Buffer.from(serial, "hex"),
+    ]),
+  });
+}
+
+function arrivalTime(event: JsonObject | undefined): number | undefined {
+  return typeof event?.["atMs"] === "number" ? event["atMs"] : undefined;
+}

@@ -1,0 +1,89 @@
+/**
+ * Listens to the clear signalling on a host's link and searches it for what nobody there may see:
+ * SRTP keys and SDP lines. Runs tcpdump in the host; the search itself is pure.
+ */
+import { readFileSync } from "node:fs";
+import { LabProcess } from "./lab-process.ts";
+import type { Network } from "./network.ts";
+import { readTcpStreams, type TcpStream } from "./tcp-streams.ts";
+import type { LeafName } from "./topology.ts";
+
+export interface WireTap {
+  /** Ends the capture and returns all TCP it saw. */
+  stop(): Promise<readonly TcpStream[]>;
+}
+
+/** What the search looks for, and whether it was there. */
+export interface Findings {
+  /** Key octets as they are, anywhere, also inside base64. */
+  readonly rawKeys: boolean;
+  /** Keys as `a=crypto` writes them. */
+  readonly base64Keys: boolean;
+  readonly mediaLines: boolean;
+  readonly connectionLines: boolean;
+  readonly cryptoLines: boolean;
+}
+
+const SETTLE_MS = 100;
+/** Long enough not to be found by chance in encrypted octets. */
+const MEDIA_LINE = /(?:^|[\r\n])m=[a-z]+ \d+ /;
+const CONNECTION_LINE = /(?:^|[\r\n])c=IN IP[46] /;
+const CRYPTO_LINE = /(?:^|[\r\n])a=crypto:\d+ /;
+const BASE64_RUN = /[A-Za-z\d+/][A-Za-z\d+/\r\n]{30,}={0,2}/g;
+
+/** Starts listening; what passes after it resolves is caught. */
+export async function startWireTap(
+  network: Network,
+  host: LeafName,
+  file: string,
+): Promise<WireTap> {
+  const argv = [
+    "tcpdump",
+    "-i",
+    "eth0",
+    "-s",
+    "0",
+    "-n",
+    "-U",
+    "--immediate-mode",
+    "-Z",
+    "root",
+    "-w",
+    file,
+    "tcp",
+  ];
+  const child = network.spawn(host, argv, { stdio: ["ignore", "pipe", "pipe"] });
+  const tcpdump = new LabProcess(`tcpdump in ${host}`, child);
+  await tcpdump.line("listening", (line) => line.includes("listening on"));
+  return {
+    async stop() {
+      // Time for tcpdump to read what passed a moment ago.
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await tcpdump.stop("SIGINT");
+      return readTcpStreams(readFileSync(file));
+    },
+  };
+}
+
+/** Searches signalling for these keys (master key and salt as one) and for any SDP. Pure. */
+export function searchSignalling(streams: readonly TcpStream[], keys: readonly Buffer[]): Findings {
+  const views = streams.flatMap(({ octets }) => [octets, ...base64Contents(octets)]);
+  const texts = views.map((view) => view.toString("latin1"));
+  const hasText = (pattern: RegExp): boolean => texts.some((text) => pattern.test(text));
+  return {
+    rawKeys: keys.some((key) => views.some((view) => view.includes(key))),
+    base64Keys: keys.some((key) => texts.some((text) => text.includes(unpaddedBase64(key)))),
+    mediaLines: hasText(MEDIA_LINE),
+    connectionLines: hasText(CONNECTION_LINE),
+    cryptoLines: hasText(CRYPTO_LINE),
+  };
+}
+
+function base64Contents(octets: Buffer): Buffer[] {
+  const runs = octets.toString("latin1").match(BASE64_RUN) ?? [];
+  return runs.map((run) => Buffer.from(run.replace(/[\r\n]/g, ""), "base64"));
+}
+
+function unpaddedBase64(key: Buffer): string {
+  return key.toString("base64").replace(/=+$/, "");
+}
