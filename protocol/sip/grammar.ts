@@ -1,0 +1,105 @@
+/**
+ * The lexical ground of RFC 3261 §25.1: tokens, quoted strings, hosts, lists and `;name=value`
+ * parameters. Pure. Every expression is linear in its input.
+ */
+import { ProtocolError } from "../errors.ts";
+
+/** One parameter; `value` is absent for a flag and keeps the quotes it came with. */
+export interface Param {
+  readonly name: string;
+  readonly value?: string;
+}
+
+const TOKEN = /^[\w\-.!%*+`'~]+$/;
+const QUOTED = /^"(?:[^"\\\r\n]|\\[^\r\n])*"$/;
+const PARAM_VALUE = /^[^\s;,"<>=\\]+$/;
+const HOST = /^(?:\[[\da-f:.]{2,45}\]|[a-z\d](?:[a-z\d.-]*[a-z\d.])?)$/i;
+const MAX_HOST_CHARACTERS = 255; // RFC 1035 §2.3.4
+
+export const isToken = (text: string): boolean => TOKEN.test(text);
+
+/** A host name, an IPv4 address or an IPv6 reference in brackets (RFC 3261 §25.1 `host`). */
+export const isHost = (text: string): boolean =>
+  text.length <= MAX_HOST_CHARACTERS && HOST.test(text);
+
+/**
+ * A decimal port.
+ * @throws ProtocolError `ERR_SIP_SYNTAX` unless 1 to 65535.
+ */
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65535) throw new ProtocolError("ERR_SIP_SYNTAX", "not a port");
+  return port;
+}
+
+/** Puts text between quotes, escaping what RFC 3261 §25.1 `quoted-string` cannot hold bare. */
+export const quote = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`;
+
+/** The text of a quoted string; text without quotes is returned as it is. */
+export const unquote = (text: string): string =>
+  QUOTED.test(text) ? text.slice(1, -1).replace(/\\(.)/gs, "$1") : text;
+
+/** Splits at a separator, but never inside quotes or angle brackets; parts are trimmed. */
+export function splitOutside(text: string, separator: "," | ";"): string[] {
+  const parts: string[] = [];
+  let start = 0;
+  let quoted = false;
+  let bracketed = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (quoted) {
+      if (character === "\\") at += 1;
+      else if (character === '"') quoted = false;
+    } else if (character === '"') quoted = true;
+    else if (character === "<") bracketed = true;
+    else if (character === ">") bracketed = false;
+    else if (character === separator && !bracketed) {
+      parts.push(text.slice(start, at).trim());
+      start = at + 1;
+    }
+  }
+  parts.push(text.slice(start).trim());
+  return parts;
+}
+
+/**
+ * Parses `;name[=value]` parameters; empty text gives none.
+ * @throws ProtocolError `ERR_SIP_SYNTAX` for an empty parameter or a bad name or value.
+ */
+export function parseParams(text: string): readonly Param[] {
+  const [before, ...parts] = splitOutside(text, ";");
+  if (before !== "") throw new ProtocolError("ERR_SIP_SYNTAX", "parameters begin with ;");
+  return parts.map(parseParam);
+}
+
+function parseParam(text: string): Param {
+  const equals = text.indexOf("=");
+  const name = (equals < 0 ? text : text.slice(0, equals)).trim();
+  if (!isToken(name)) throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter");
+  if (equals < 0) return { name };
+  const value = text.slice(equals + 1).trim();
+  if (!PARAM_VALUE.test(value) && !QUOTED.test(value))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter value");
+  return { name, value };
+}
+
+/** Writes parameters as they stand; values needing quotes must carry them. */
+export const serializeParams = (params: readonly Param[]): string =>
+  params
+    .map(({ name, value }) => (value === undefined ? `;${name}` : `;${name}=${value}`))
+    .join("");
+
+/** The first parameter of that name, compared without case. */
+export function findParam(params: readonly Param[], name: string): Param | undefined {
+  const wanted = name.toLowerCase();
+  return params.find((param) => param.name.toLowerCase() === wanted);
+}
+
+/** Sets or adds one parameter, keeping the place of an existing one. */
+export function withParam(params: readonly Param[], name: string, value?: string): Param[] {
+  const param: Param = value === undefined ? { name } : { name, value };
+  const old = findParam(params, name);
+  return old === undefined
+    ? [...params, param]
+    : params.map((each) => (each === old ? param : each));
+}

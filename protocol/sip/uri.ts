@@ -1,0 +1,116 @@
+/**
+ * SIP and SIPS URIs (RFC 3261 §19.1, §25.1). Pure.
+ * Escapes stay as they came; comparison and lookups see through them.
+ */
+import { ProtocolError } from "../errors.ts";
+import { isHost, type Param, parsePort, serializeParams } from "./grammar.ts";
+
+export interface SipUri {
+  readonly scheme: "sip" | "sips";
+  /** Still escaped. */
+  readonly user?: string;
+  readonly password?: string;
+  /** As received; IPv6 without its brackets. */
+  readonly host: string;
+  readonly port?: number;
+  readonly params: readonly Param[];
+  /** What follows `?`, raw. */
+  readonly headers?: string;
+}
+
+const URI =
+  /^(sips?):(?:([^@]*)@)?(\[[^\]]*\]|[^:;?@[\]]+)(?::([^;?]*))?((?:;[^?]*)?)(?:\?(.*))?$/i;
+const USER = /^(?:[\w\-.!~*'()&=+$,;?/]|%[\da-f]{2})+$/i;
+const PASSWORD = /^(?:[\w\-.!~*'()&=+$,]|%[\da-f]{2})*$/i;
+const PARAM = /^(?:[\w\-.!~*'()[\]/:&+$]|%[\da-f]{2})+$/i;
+const HEADERS = /^(?:[\w\-.!~*'()[\]/?:+$=&]|%[\da-f]{2})+$/i;
+const ABSOLUTE = /^([a-z][a-z\d+.-]*):[!#-;=?-_a-z~[\]]+$/i;
+
+/**
+ * The scheme of any absolute URI, in lower case.
+ * @throws ProtocolError `ERR_SIP_SYNTAX`.
+ */
+export function uriScheme(text: string): string {
+  const scheme = ABSOLUTE.exec(text)?.[1];
+  if (scheme === undefined) throw new ProtocolError("ERR_SIP_SYNTAX", "not a URI");
+  return scheme.toLowerCase();
+}
+
+/**
+ * Parses a `sip:` or `sips:` URI.
+ * @throws ProtocolError `ERR_SIP_SYNTAX`.
+ */
+export function parseSipUri(text: string): SipUri {
+  const match = URI.exec(text);
+  if (match === null) throw new ProtocolError("ERR_SIP_SYNTAX", "not a SIP URI");
+  const [, scheme = "", userinfo, host = "", port, params = "", headers] = match;
+  if (!isHost(host)) throw new ProtocolError("ERR_SIP_SYNTAX", "host of a SIP URI");
+  if (headers !== undefined && !HEADERS.test(headers))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "headers of a SIP URI");
+  return {
+    scheme: scheme.toLowerCase() === "sips" ? "sips" : "sip",
+    ...(userinfo === undefined ? {} : parseUserinfo(userinfo)),
+    host: host.startsWith("[") ? host.slice(1, -1) : host,
+    ...(port === undefined ? {} : { port: parsePort(port) }),
+    params: params.split(";").slice(1).map(parseUriParam),
+    ...(headers === undefined ? {} : { headers }),
+  };
+}
+
+function parseUserinfo(text: string): { user: string; password?: string } {
+  const colon = text.indexOf(":");
+  const user = colon < 0 ? text : text.slice(0, colon);
+  const password = colon < 0 ? undefined : text.slice(colon + 1);
+  if (!USER.test(user) || (password !== undefined && !PASSWORD.test(password)))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "user of a SIP URI");
+  return password === undefined ? { user } : { user, password };
+}
+
+function parseUriParam(text: string): Param {
+  const equals = text.indexOf("=");
+  const name = equals < 0 ? text : text.slice(0, equals);
+  const value = equals < 0 ? undefined : text.slice(equals + 1);
+  if (!PARAM.test(name) || (value !== undefined && !PARAM.test(value)))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "parameter of a SIP URI");
+  return value === undefined ? { name } : { name, value };
+}
+
+/** Writes a SIP URI; IPv6 hosts get their brackets back. */
+export function serializeSipUri(uri: SipUri): string {
+  const password = uri.password === undefined ? "" : `:${uri.password}`;
+  const user = uri.user === undefined ? "" : `${uri.user}${password}@`;
+  const headers = uri.headers === undefined ? "" : `?${uri.headers}`;
+  const hostPort = serializeHostPort(uri.host, uri.port);
+  return `${uri.scheme}:${user}${hostPort}${serializeParams(uri.params)}${headers}`;
+}
+
+/** `host`, `host:port` or `[2001:db8::1]:port`. */
+export function serializeHostPort(host: string, port?: number): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return port === undefined ? name : `${name}:${port}`;
+}
+
+/** Undoes `%hh`; octets come one a character. */
+export const unescapeUri = (text: string): string =>
+  text.replace(/%([\da-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+
+/** A URI parameter by name, escapes and case aside; a flag gives "". */
+export function uriParam(uri: SipUri, name: string): string | undefined {
+  const wanted = name.toLowerCase();
+  const param = uri.params.find((each) => unescapeUri(each.name).toLowerCase() === wanted);
+  return param === undefined ? undefined : unescapeUri(param.value ?? "");
+}
+
+/**
+ * The address of record in one spelling, for comparing and for maps: user unescaped, host in
+ * lower case, no port, password, parameters or headers (RFC 3261 §10.3 step 5).
+ * @throws ProtocolError `ERR_SIP_SYNTAX`.
+ */
+export function addressOfRecord(text: string): string {
+  const { scheme, user, host } = parseSipUri(text);
+  const name = host.toLowerCase().replace(/\.$/, "");
+  const who = user === undefined ? "" : `${unescapeUri(user)}@`;
+  return `${scheme}:${who}${serializeHostPort(name)}`;
+}
