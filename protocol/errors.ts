@@ -38,6 +38,8 @@ export type ProtocolErrorCode =
   | "ERR_SRTP_AUTH"
   | "ERR_SRTP_REPLAY"
   | "ERR_SRTP_LIMIT"
+  // audio
+  | "ERR_WAV"
   // capture
   | "ERR_CAPTURE_SYNTAX"
   | "ERR_PCAPNG_SYNTAX"
