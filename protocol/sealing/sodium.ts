@@ -26,6 +26,23 @@ export function rawKeyPair(key: KeyObject): X25519KeyPair {
   return { publicKey: Buffer.from(x, "base64url"), privateKey: Buffer.from(d, "base64url") };
 }
 
+/** Where libsodium keeps a secretstream; its wrapper never frees one. */
+export type StreamState = Parameters<Sodium["crypto_secretstream_xchacha20poly1305_rekey"]>[0];
+
+const STATE_BYTES = 52; // crypto_secretstream_xchacha20poly1305_statebytes()
+
+/** Overwrites and frees a secretstream's state; it must not be used again. */
+export function forgetStream(sodium: Sodium, state: StreamState): void {
+  const { libsodium } = sodium as unknown as EmscriptenModule;
+  const address = state as unknown as number;
+  libsodium.HEAPU8.fill(0, address, address + STATE_BYTES);
+  libsodium._free(address);
+}
+
+interface EmscriptenModule {
+  readonly libsodium: { readonly HEAPU8: Uint8Array; _free(address: number): void };
+}
+
 function x25519Jwk(key: KeyObject): { x: string; d?: string } {
   if (key.asymmetricKeyType !== "x25519") throw new TypeError("not an X25519 key");
   const { x, d } = key.export({ format: "jwk" });
