@@ -1,0 +1,299 @@
+/**
+ * The controller's side of the control socket: states what each session should be, renews leases,
+ * and after a reconnect says it all again (`sync.begin`, puts, `sync.end`). Pure.
+ *
+ *     down ──connect──▶ greeting ──hello accepted──▶ up
+ *      ▲                                              │
+ *      └───────────── connection lost ────────────────┘
+ */
+import type {
+  AgentMessage,
+  ControlEvent,
+  ControlReply,
+  ControlRequest,
+  Counters,
+  OrderOutcome,
+  SessionPut,
+} from "../../protocol/control/messages.ts";
+import { CONTROL_VERSION } from "../../protocol/control/messages.ts";
+import { assertNever } from "../../protocol/errors.ts";
+import type { Machine, Millis } from "../../protocol/machine.ts";
+import type { GatewayVerdict } from "./verdict.ts";
+
+/** A session as it should be. */
+export type WantedSession = Omit<SessionPut, "kind" | "id">;
+
+export type PutResult =
+  | { readonly kind: "applied"; readonly recording?: OrderOutcome }
+  | { readonly kind: "failed"; readonly verdict: GatewayVerdict; readonly code?: string };
+
+export type AgentClientInput =
+  | { readonly kind: "connected" }
+  | { readonly kind: "disconnected" }
+  | { readonly kind: "message"; readonly message: AgentMessage }
+  | { readonly kind: "put"; readonly session: WantedSession; readonly timeoutMs: number }
+  | { readonly kind: "close"; readonly session: string; readonly reason: string }
+  | { readonly kind: "tick" };
+
+export type AgentClientEffect =
+  | { readonly kind: "connect" }
+  | { readonly kind: "disconnect"; readonly reason: string }
+  | { readonly kind: "send"; readonly request: ControlRequest }
+  /** The gateway serves, or no longer does. */
+  | { readonly kind: "availability"; readonly up: boolean }
+  | {
+      readonly kind: "put-result";
+      readonly session: string;
+      readonly revision: number;
+      readonly result: PutResult;
+    }
+  | {
+      readonly kind: "closed";
+      readonly session: string;
+      readonly counters: Counters;
+      readonly exact: boolean;
+    }
+  /** The agent no longer holds what it had applied. */
+  | { readonly kind: "session-lost"; readonly session: string; readonly code: string }
+  | { readonly kind: "event"; readonly event: ControlEvent };
+
+/** Pause between two attempts to connect. */
+export const RECONNECT_MS = 500;
+/** How long the agent may take over anything that nobody else waits for. */
+export const HOUSEKEEPING_TIMEOUT_MS = 5_000;
+
+type Link =
+  | { readonly kind: "down"; readonly retryAt: Millis }
+  | { readonly kind: "connecting" }
+  | { readonly kind: "greeting" }
+  | { readonly kind: "up" };
+
+interface Pending {
+  readonly asked: "hello" | "put" | "again" | "close" | "sync";
+  readonly session: string;
+  readonly revision: number;
+  readonly deadline: Millis;
+}
+
+interface Kept {
+  readonly wanted: WantedSession;
+  readonly renewAt: Millis;
+}
+
+export class AgentClient implements Machine<AgentClientInput, AgentClientEffect> {
+  readonly #controller: string;
+  #link: Link = { kind: "down", retryAt: 0 };
+  /** What the agent applied: renewed, and put again after a reconnect. */
+  readonly #kept = new Map<string, Kept>();
+  /** Puts on their way, by request id. */
+  readonly #asking = new Map<string, WantedSession>();
+  readonly #pending = new Map<string, Pending>();
+  #requests = 0;
+  #epoch = 0;
+
+  /** @param controller The host name that owns the sessions. */
+  constructor(controller: string) {
+    this.#controller = controller;
+  }
+
+  handle(input: AgentClientInput, now: Millis): readonly AgentClientEffect[] {
+    switch (input.kind) {
+      case "connected":
+        return this.#greet(now);
+      case "disconnected":
+        return this.#lose(now);
+      case "message":
+        return this.#receive(input.message, now);
+      case "put":
+        return this.#put(input.session, now, input.timeoutMs);
+      case "close":
+        return this.#close(input.session, input.reason, now);
+      case "tick":
+        return this.#tick(now);
+      default:
+        return assertNever(input);
+    }
+  }
+
+  deadline(): Millis | undefined {
+    if (this.#link.kind === "down") return this.#link.retryAt;
+    const times = [...this.#pending.values()].map(({ deadline }) => deadline);
+    if (this.#link.kind === "up")
+      times.push(...[...this.#kept.values()].map(({ renewAt }) => renewAt));
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  #greet(now: Millis): readonly AgentClientEffect[] {
+    this.#link = { kind: "greeting" };
+    const id = this.#ask(
+      { asked: "hello", session: "", revision: 0 },
+      now,
+      HOUSEKEEPING_TIMEOUT_MS,
+    );
+    const hello = {
+      kind: "hello",
+      version: CONTROL_VERSION,
+      controller: this.#controller,
+    } as const;
+    return [{ kind: "send", request: { ...hello, id } }];
+  }
+
+  #lose(now: Millis): readonly AgentClientEffect[] {
+    const wasUp = this.#link.kind === "up";
+    this.#link = { kind: "down", retryAt: now + RECONNECT_MS };
+    const failed = [...this.#asking.values()].map((wanted) => fail(wanted, "gateway-gone"));
+    this.#pending.clear();
+    this.#asking.clear();
+    return [...(wasUp ? [{ kind: "availability", up: false } as const] : []), ...failed];
+  }
+
+  #put(wanted: WantedSession, now: Millis, timeoutMs: number): readonly AgentClientEffect[] {
+    if (this.#link.kind !== "up") return [fail(wanted, "gateway-gone")];
+    const { session, revision } = wanted;
+    const before = this.#kept.get(session)?.wanted;
+    // The older revision must not be renewed behind the newer one's back.
+    if (before !== undefined)
+      this.#kept.set(session, { wanted: before, renewAt: now + renewalMs(before) });
+    const id = this.#ask({ asked: "put", session, revision }, now, timeoutMs);
+    this.#asking.set(id, wanted);
+    return [{ kind: "send", request: { kind: "session.put", id, ...wanted } }];
+  }
+
+  #close(session: string, reason: string, now: Millis): readonly AgentClientEffect[] {
+    this.#kept.delete(session);
+    for (const [id, wanted] of this.#asking)
+      if (wanted.session === session) {
+        this.#asking.delete(id);
+        this.#pending.delete(id);
+      }
+    if (this.#link.kind !== "up") return [];
+    const id = this.#ask({ asked: "close", session, revision: 0 }, now, HOUSEKEEPING_TIMEOUT_MS);
+    return [{ kind: "send", request: { kind: "session.close", id, session, reason } }];
+  }
+
+  #receive(message: AgentMessage, now: Millis): readonly AgentClientEffect[] {
+    if (message.kind !== "reply") return this.#hear(message);
+    const pending = message.id === null ? undefined : this.#pending.get(message.id);
+    if (message.id === null || pending === undefined) return [];
+    this.#pending.delete(message.id);
+    switch (pending.asked) {
+      case "hello":
+        return message.ok ? this.#rise(now) : [disconnect(`hello: ${message.error.code}`)];
+      case "put":
+        return this.#settle(message.id, message, now);
+      case "again":
+        return message.ok ? [] : this.#drop(pending.session, message.error.code);
+      case "close":
+        return message.ok
+          ? [closed(pending.session, message.counters ?? {}, message.exact ?? false)]
+          : [];
+      case "sync":
+        return message.ok ? [] : [disconnect(`sync: ${message.error.code}`)];
+      default:
+        return assertNever(pending.asked);
+    }
+  }
+
+  #hear(event: ControlEvent): readonly AgentClientEffect[] {
+    const lost = event.kind === "session.expired" && this.#kept.has(event.session);
+    return [
+      { kind: "event", event },
+      ...(lost ? this.#drop(event.session, "ERR_CONTROL_EXPIRED") : []),
+    ];
+  }
+
+  #settle(id: string, reply: ControlReply, now: Millis): readonly AgentClientEffect[] {
+    const wanted = this.#asking.get(id);
+    this.#asking.delete(id);
+    if (wanted === undefined) return [];
+    if (!reply.ok) return [fail(wanted, "gateway-refused", reply.error.code)];
+    const { session, revision } = wanted;
+    if (reply.applied !== revision) return [fail(wanted, "gateway-refused", "ERR_CONTROL_STATE")];
+    this.#kept.set(session, { wanted, renewAt: now + renewalMs(wanted) });
+    const recording = reply.recording === undefined ? {} : { recording: reply.recording };
+    return [{ kind: "put-result", session, revision, result: { kind: "applied", ...recording } }];
+  }
+
+  /** Says all that is wanted again; what the agent holds beyond that, it closes. */
+  #rise(now: Millis): readonly AgentClientEffect[] {
+    this.#link = { kind: "up" };
+    this.#epoch += 1;
+    const ask = () =>
+      this.#ask({ asked: "sync", session: "", revision: 0 }, now, HOUSEKEEPING_TIMEOUT_MS);
+    const begin = { kind: "sync.begin", id: ask(), epoch: `${now}.${this.#epoch}` } as const;
+    const puts = [...this.#kept.values()].flatMap(({ wanted }) => this.#again(wanted, now));
+    const end = { kind: "sync.end", id: ask(), count: puts.length } as const;
+    return [
+      { kind: "send", request: begin },
+      ...puts,
+      { kind: "send", request: end },
+      { kind: "availability", up: true },
+    ];
+  }
+
+  #again(wanted: WantedSession, now: Millis): readonly AgentClientEffect[] {
+    const { session, revision } = wanted;
+    this.#kept.set(session, { wanted, renewAt: now + renewalMs(wanted) });
+    const id = this.#ask({ asked: "again", session, revision }, now, HOUSEKEEPING_TIMEOUT_MS);
+    return [{ kind: "send", request: { kind: "session.put", id, ...wanted } }];
+  }
+
+  #drop(session: string, code: string): readonly AgentClientEffect[] {
+    return this.#kept.delete(session) ? [{ kind: "session-lost", session, code }] : [];
+  }
+
+  #tick(now: Millis): readonly AgentClientEffect[] {
+    if (this.#link.kind === "down") {
+      if (now < this.#link.retryAt) return [];
+      this.#link = { kind: "connecting" };
+      return [{ kind: "connect" }];
+    }
+    const late = [...this.#pending].filter(([, { deadline }]) => deadline <= now);
+    return [
+      ...late.flatMap(([id, pending]) => this.#expire(id, pending)),
+      ...(this.#link.kind === "up" ? this.#renew(now) : []),
+    ];
+  }
+
+  /** A put is only late; an agent that neglects its housekeeping is not there. */
+  #expire(id: string, pending: Pending): readonly AgentClientEffect[] {
+    this.#pending.delete(id);
+    const wanted = this.#asking.get(id);
+    this.#asking.delete(id);
+    if (pending.asked !== "put") return [disconnect(`${pending.asked}: no reply`)];
+    return wanted === undefined ? [] : [fail(wanted, "gateway-slow")];
+  }
+
+  #renew(now: Millis): readonly AgentClientEffect[] {
+    const due = [...this.#kept.values()].filter(({ renewAt }) => renewAt <= now);
+    return due.flatMap(({ wanted }) => this.#again(wanted, now));
+  }
+
+  #ask(pending: Omit<Pending, "deadline">, now: Millis, timeoutMs: number): string {
+    this.#requests += 1;
+    const id = `r${this.#requests}`;
+    this.#pending.set(id, { ...pending, deadline: now + timeoutMs });
+    return id;
+  }
+}
+
+/** Three chances before the lease ends. */
+const renewalMs = ({ leaseMs }: WantedSession) => Math.floor(leaseMs / 3);
+
+const disconnect = (reason: string): AgentClientEffect => ({ kind: "disconnect", reason });
+
+const closed = (session: string, counters: Counters, exact: boolean): AgentClientEffect => ({
+  kind: "closed",
+  session,
+  counters,
+  exact,
+});
+
+function fail(
+  { session, revision }: WantedSession,
+  verdict: GatewayVerdict,
+  code?: string,
+): AgentClientEffect {
+  const result = { kind: "failed", verdict, ...(code === undefined ? {} : { code }) } as const;
+  return { kind: "put-result", session, revision, result };
+}

@@ -1,0 +1,138 @@
+/**
+ * Why a body, a call or a hole was not granted: one word for log and alarm, and what a SIP peer is
+ * told of it (RFC 3261 §20.43, §21.4; draft-ietf-sip-e2m-sec-06 §4.1 for 495, 496 and warn-code
+ * 380). Pure. All that goes wrong while decrypting is one verdict: a peer learns nothing from it.
+ */
+import { isProtocolError, type ProtocolErrorCode } from "../../protocol/errors.ts";
+
+/** What is wrong with media that somebody wants let through. */
+export type MediaVerdict =
+  | "media-absent"
+  | "media-type"
+  | "media-protocol"
+  | "media-address"
+  | "media-port"
+  | "media-crypto"
+  | "media-mismatch";
+
+/** What is wrong with a sealed body, or with who sent it. */
+export type BodyVerdict =
+  | "not-a-recipient"
+  | "body-absent"
+  | "body-unopened"
+  | "body-syntax"
+  | "signature-missing"
+  | "signature"
+  | "certificate"
+  | "signer"
+  | "headers-differ"
+  | "date"
+  | "replayed"
+  | "sdp";
+
+/** Why the gateway did not open. */
+export type GatewayVerdict = "gateway-gone" | "gateway-slow" | "gateway-refused" | "not-recorded";
+
+export type Verdict = MediaVerdict | BodyVerdict | GatewayVerdict | "overloaded" | "running-media";
+
+/** A request's refusal as the caller is to see it. */
+export interface Refusal {
+  readonly verdict: Verdict;
+  readonly status: number;
+  readonly reason: string;
+  /** warn-code and warn-text; the agent name is the proxy's own. */
+  readonly warning?: { readonly code: number; readonly text: string };
+  readonly retryAfterS?: number;
+}
+
+/** Seconds after which a caller may try again when the gateway did not serve. */
+export const RETRY_AFTER_S = 5;
+
+const MISCELLANEOUS = 399;
+const MEDIA_TYPE_NOT_AVAILABLE = 304;
+const INCOMPATIBLE_MEDIA_FORMAT = 305;
+const REQUIRED_TO_VIEW = 380;
+
+/** How a request that got this verdict is answered. */
+export function refusalOf(verdict: Verdict): Refusal {
+  return { verdict, ...ANSWERS[verdict] };
+}
+
+/** The verdict on a body by the fault that its parser or its cryptography found. */
+export function verdictOfFault(code: ProtocolErrorCode): BodyVerdict {
+  switch (code) {
+    case "ERR_CMS_NO_RECIPIENT":
+      return "not-a-recipient";
+    case "ERR_SIGNATURE_MISSING":
+      return "signature-missing";
+    case "ERR_SIGNATURE":
+      return "signature";
+    case "ERR_CERTIFICATE":
+      return "certificate";
+    case "ERR_MIME_SYNTAX":
+    case "ERR_MIME_LIMIT":
+    case "ERR_BODY":
+      return "body-syntax";
+    default:
+      return "body-unopened";
+  }
+}
+
+/** The verdict of a fault thrown by `parse`, or what it returned. */
+export function parsed<T>(
+  parse: () => T,
+): { readonly ok: true; readonly value: T } | { readonly ok: false } {
+  try {
+    return { ok: true, value: parse() };
+  } catch (error) {
+    if (isProtocolError(error)) return { ok: false };
+    throw error;
+  }
+}
+
+const warned = (status: number, reason: string, text: string, code = MISCELLANEOUS) => ({
+  status,
+  reason,
+  warning: { code, text },
+});
+const media = (text: string, code?: number) => warned(488, "Not Acceptable Here", text, code);
+const forbidden = (text: string) => warned(403, "Forbidden", text);
+const later = (text: string) => ({
+  ...warned(500, "Server Internal Error", text),
+  retryAfterS: RETRY_AFTER_S,
+});
+
+const ANSWERS: Readonly<Record<Verdict, Omit<Refusal, "verdict">>> = {
+  "media-absent": media("No media to let through", INCOMPATIBLE_MEDIA_FORMAT),
+  "media-type": media("Only audio is let through", MEDIA_TYPE_NOT_AVAILABLE),
+  "media-protocol": media("Transport protocol is not let through", INCOMPATIBLE_MEDIA_FORMAT),
+  "media-address": media("Media address is not allowed"),
+  "media-port": media("Media port is not allowed"),
+  "media-crypto": media("No usable a=crypto", INCOMPATIBLE_MEDIA_FORMAT),
+  "media-mismatch": media("Answer does not fit the offer", INCOMPATIBLE_MEDIA_FORMAT),
+  "not-a-recipient": {
+    status: 496,
+    reason: "Proxy Undecipherable",
+    warning: {
+      code: REQUIRED_TO_VIEW,
+      text: "Required to View Content-Type 'application/sdp'",
+    },
+  },
+  "body-absent": forbidden("Labelled body is absent"),
+  "body-unopened": media("Body cannot be opened"),
+  "body-syntax": media("Body is malformed"),
+  "signature-missing": { status: 495, reason: "Signature Required" },
+  signature: media("Signature does not verify"),
+  certificate: media("Certificate is not accepted"),
+  signer: forbidden("Signer is not the sender"),
+  "headers-differ": forbidden("Headers differ from the signed ones"),
+  date: forbidden("Date is too far off"),
+  replayed: forbidden("Body was used before"),
+  sdp: media("Session description is malformed"),
+  "gateway-gone": later("Gateway does not answer"),
+  "gateway-slow": later("Gateway did not open in time"),
+  "gateway-refused": later("Gateway did not open"),
+  "not-recorded": later("Recorder did not take the call"),
+  overloaded: later("Too many calls"),
+  "running-media": media("Running media cannot be changed"),
+};
