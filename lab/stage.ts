@@ -1,0 +1,97 @@
+/**
+ * Everything a call needs but the phones: the network, the gateway's programs, Kamailio, probes.
+ */
+import { join } from "node:path";
+import { startProgram } from "./gateway.ts";
+import { type HostileHop, openHostileHop, type Tamper } from "./hostile-hop.ts";
+import { startKamailio } from "./kamailio.ts";
+import type { LabProcess } from "./lab-process.ts";
+import { createNetwork, type Network } from "./network.ts";
+import { openProbes, type Probes } from "./probe.ts";
+import { createSite, type GatewayProgram, type Site, type SiteOptions } from "./site.ts";
+import { openSlowRelay, type SlowRelay } from "./slow-relay.ts";
+
+export interface StageOptions extends SiteOptions {
+  /** Programs that are not started. */
+  readonly without?: readonly GatewayProgram[];
+  /** What the controller says to the agent arrives this much later. */
+  readonly agentDelayMs?: number;
+  /** Puts a hostile hop between Kamailio and bob. */
+  readonly tamper?: Tamper;
+  /** Told of each thing that stands, as soon as it does. */
+  readonly onStep?: (what: StageStep) => void;
+}
+
+export type StageStep = "network" | "keys" | GatewayProgram | "kamailio";
+
+export interface Stage {
+  readonly network: Network;
+  readonly site: Site;
+  readonly programs: Readonly<Partial<Record<GatewayProgram, LabProcess>>>;
+  readonly kamailio: LabProcess;
+  readonly probes: Probes;
+  readonly hop: HostileHop | undefined;
+  /** Starts one of the programs anew, after a test has ended it. */
+  restart(program: GatewayProgram): Promise<LabProcess>;
+  /** Asks every program to end and returns the exit codes of the gateway's. */
+  close(): Promise<Readonly<Partial<Record<GatewayProgram, number | null>>>>;
+}
+
+/** In this order: each finds the socket of the one before. */
+const START_ORDER = ["recorder", "agent", "controller"] as const;
+
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const { onStep = () => {}, without = [], agentDelayMs, tamper } = options;
+  const network = createNetwork();
+  onStep("network");
+  try {
+    const site = createSite(options);
+    onStep("keys");
+    const relay =
+      agentDelayMs === undefined
+        ? undefined
+        : await openSlowRelay(site.controllerAgentSocket, site.controlSocket, agentDelayMs);
+    const hop = tamper === undefined ? undefined : await openHostileHop(network, tamper);
+    const [kamailio, probes] = await Promise.all([
+      startKamailio(network, {
+        directory: join(site.directory, "kamailio"),
+        ...(hop === undefined ? {} : { nextHop: hop.nextHop }),
+      }),
+      openProbes(network),
+    ]);
+    onStep("kamailio");
+    const programs: Partial<Record<GatewayProgram, LabProcess>> = {};
+    const start = async (program: GatewayProgram): Promise<LabProcess> => {
+      const running = await startProgram(network, site, program);
+      programs[program] = running;
+      return running;
+    };
+    for (const program of START_ORDER) {
+      if (without.includes(program)) continue;
+      await start(program);
+      onStep(program);
+    }
+    return {
+      ...{ network, site, programs, kamailio, probes, hop, restart: start },
+      close: () => closeStage({ network, site, programs, kamailio, probes, hop, relay }),
+    };
+  } catch (error) {
+    network.close();
+    throw error;
+  }
+}
+
+type Closing = Omit<Stage, "close" | "restart"> & { readonly relay: SlowRelay | undefined };
+
+async function closeStage(stage: Closing): ReturnType<Stage["close"]> {
+  const codes: Partial<Record<GatewayProgram, number | null>> = {};
+  for (const program of START_ORDER.toReversed()) {
+    const running = stage.programs[program];
+    if (running !== undefined) codes[program] = (await running.stop()).code;
+  }
+  stage.relay?.close();
+  await Promise.all([stage.kamailio.stop(), stage.probes.close(), stage.hop?.close()]);
+  stage.network.close();
+  stage.site.remove();
+  return codes;
+}
