@@ -8,7 +8,6 @@ import type { Attribute, Connection, Origin, RtpMap } from "./session-descriptio
 const ORIGIN = /^(\S+) (\d{1,30}) (\d{1,30}) IN (IP4|IP6) (\S+)$/;
 const CONNECTION = /^IN (IP4|IP6) ([\da-fA-F.:]{2,45})(?:\/(\d{1,3}(?:\/\d{1,3})?))?$/;
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
-const MULTICAST = /^(?:2(?:2[4-9]|3\d)\.|ff)/i;
 const RTPMAP = /^(\d{1,3}) ([^\s/]+)\/([1-9]\d{0,8})(?:\/([1-9]\d?))?$/;
 const ATTRIBUTE = /^([!#-'*+\-.\w^`{|}~]+)(?::(.+))?$/s;
 const RTCP = /^(\d{1,5})(?: (IN .+))?$/;
@@ -28,7 +27,6 @@ export function parseConnection(value: string): Connection {
   const [, family, address = "", scope] = CONNECTION.exec(value) ?? [];
   if (family === "IP4" ? !IPV4.test(address) : !ipaddr.IPv6.isValid(address))
     throw syntax("connection address is no IP literal of its family");
-  if (scope !== undefined && !MULTICAST.test(address)) throw syntax("scope on a unicast address");
   return {
     family: family === "IP6" ? "IP6" : "IP4",
     address,

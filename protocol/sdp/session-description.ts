@@ -21,7 +21,7 @@ export interface Origin {
 export interface Connection {
   readonly family: AddressFamily;
   readonly address: string;
-  /** What follows a multicast address: TTL and count, without the first slash. */
+  /** What may follow an address, meant for multicast: TTL and count, without the first slash. */
   readonly scope?: string;
 }
 
