@@ -12,12 +12,13 @@ export interface Phone {
   /** The octets of G.711 that it put on the wire. */
   readonly wireFile: string;
   readonly heardFile: string;
-  /** The first event with this name. @throws Error if the phone ends without it, or at the timeout. */
+  /** The first event with this name. @throws Error if the call fails or the time is up before it. */
   event(name: string, timeoutMs?: number): Promise<JsonObject>;
   has(name: string): boolean;
   tell(verb: "ring" | "answer" | "hangup"): void;
 }
 
+const EVENT_TIMEOUT_MS = 15_000;
 const VOICES = fileURLToPath(new URL("./voices/", import.meta.url));
 
 export interface PhoneOptions {
@@ -64,7 +65,13 @@ function startPhone(
     process: phone,
     wireFile,
     heardFile,
-    event: (event, timeoutMs) => phone.event({ event }, timeoutMs),
+    async event(name, timeoutMs = EVENT_TIMEOUT_MS) {
+      const wanted = new RegExp(`"event":"(?:${name}|failed)"`);
+      const line = await phone.line(name, (candidate) => wanted.test(candidate), timeoutMs);
+      const event = JSON.parse(line) as JsonObject;
+      if (event["event"] !== name) throw new Error(`${phone.name}: ${line}`);
+      return event;
+    },
     has: (event) => phone.events({ event }).length > 0,
     tell: (verb) => phone.send({ do: verb }),
   };

@@ -29,7 +29,9 @@ const SETTLE_MS = 100;
 const MEDIA_LINE = /(?:^|[\r\n])m=[a-z]+ \d+ /;
 const CONNECTION_LINE = /(?:^|[\r\n])c=IN IP[46] /;
 const CRYPTO_LINE = /(?:^|[\r\n])a=crypto:\d+ /;
-const BASE64_RUN = /[A-Za-z\d+/][A-Za-z\d+/\r\n]{30,}={0,2}/g;
+/** Lines of base64 one under the other; a blank line ends it. */
+const BASE64_RUN = /[A-Za-z\d+/]{16,}(?:\r?\n[A-Za-z\d+/]+)*/g;
+const BASE64_ALIGNMENTS = [0, 1, 2, 3];
 
 /** Starts listening; what passes after it resolves is caught. */
 export async function startWireTap(
@@ -79,9 +81,12 @@ export function searchSignalling(streams: readonly TcpStream[], keys: readonly B
   };
 }
 
+/** What runs of base64 hold, wherever in the run it may have begun. */
 function base64Contents(octets: Buffer): Buffer[] {
   const runs = octets.toString("latin1").match(BASE64_RUN) ?? [];
-  return runs.map((run) => Buffer.from(run.replace(/[\r\n]/g, ""), "base64"));
+  return runs
+    .map((run) => run.replace(/[\r\n]/g, ""))
+    .flatMap((run) => BASE64_ALIGNMENTS.map((skip) => Buffer.from(run.slice(skip), "base64")));
 }
 
 function unpaddedBase64(key: Buffer): string {

@@ -1,0 +1,162 @@
+/**
+ * One call from device to device through a stage, with everything watched that a proof needs:
+ * probes at four moments, the kernel's counters, the clear signalling, the phones' own words.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type KernelCount, readKernelCounters } from "./kernel-counters.ts";
+import type { JsonObject } from "./lab-process.ts";
+import { type Phone, startAlice, startBob } from "./phones.ts";
+import { type Phase, type PinholeMatrix, probeMatrix } from "./pinhole-matrix.ts";
+import type { PhoneName } from "./site.ts";
+import { type Config, MEDIA_PORTS, type PhoneSealing } from "./site-config.ts";
+import type { Stage } from "./stage.ts";
+import type { TcpStream } from "./tcp-streams.ts";
+import { LEAVES } from "./topology.ts";
+import { startWireTap } from "./wire-tap.ts";
+
+export interface CallOptions {
+  /** An own folder for what the call leaves behind. */
+  readonly results: string;
+  readonly sealing?: PhoneSealing;
+  /** False: no test packets, which only the pinholes' counters would miss. */
+  readonly probe?: boolean;
+  /** The SRTP packet of alice's, counted from 0, of which one octet is turned over on its way. */
+  readonly alterPacket?: number;
+  readonly hangUp?: PhoneName;
+  readonly changeConfig?: (phone: PhoneName, config: Config) => Config;
+  readonly onStep?: (step: CallStep, details: JsonObject) => void;
+}
+
+export type CallStep =
+  | Phase
+  | "calling"
+  | "incoming"
+  | "ringing"
+  | "answered"
+  | "mediaStarted"
+  | "played"
+  | "ended";
+
+export interface CallReport {
+  readonly callId: string;
+  readonly phones: Readonly<Record<PhoneName, Phone>>;
+  readonly bodySha256: Readonly<Record<PhoneName, string>>;
+  readonly pinholes: Readonly<Record<Phase, PinholeMatrix>> | undefined;
+  /** The kernel's own counts: of the open holes, just before the answer, and just before the BYE. */
+  readonly kernel: {
+    readonly beforeAnswer: readonly KernelCount[];
+    readonly beforeBye: readonly KernelCount[];
+  };
+  /** What each phone says it sent and received. */
+  readonly mediaEnded: Readonly<Record<PhoneName, JsonObject>>;
+  /** The signalling on the links that are not trusted. */
+  readonly signalling: readonly TcpStream[];
+}
+
+/** For the last packet, played a moment ago, to pass the gateway. */
+const SETTLE_MS = 60;
+/** UDP header (64 bits), RTP header (96 bits): the first octet of the payload. */
+const ALTERED_BIT = 160;
+
+/** Places a call that is expected to succeed. @throws Error as soon as a step fails. */
+export async function placeCall(stage: Stage, options: CallOptions): Promise<CallReport> {
+  const { results, hangUp = "alice", onStep = () => {} } = options;
+  mkdirSync(results, { recursive: true });
+  const probe = matrixProber(stage, options);
+  const before = await probe("beforeCall");
+  const taps = await Promise.all(
+    (["biloxi", "bob"] as const).map((host) =>
+      startWireTap(stage.network, host, join(results, `signalling-${host}.pcap`)),
+    ),
+  );
+  alterPacket(stage, options.alterPacket);
+
+  const phones = await startPhones(stage, options);
+  const { alice, bob } = phones;
+  const incoming = await bob.event("incoming");
+  onStep("incoming", incoming);
+  bob.tell("ring");
+  onStep("ringing", await alice.event("ringing"));
+  const afterInvite = await probe("afterInvite");
+  const beforeAnswer = readKernelCounters(stage.network);
+
+  bob.tell("answer");
+  onStep("answered", await alice.event("answered"));
+  await Promise.all([alice.event("media-started"), bob.event("media-started")]);
+  onStep("mediaStarted", {});
+  const afterAnswer = await probe("afterAnswer");
+
+  await Promise.all([alice.event("played"), bob.event("played")]);
+  onStep("played", {});
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const beforeBye = readKernelCounters(stage.network);
+
+  phones[hangUp].tell("hangup");
+  await Promise.all([alice.event("ended"), bob.event("ended")]);
+  onStep("ended", {});
+  const afterBye = await probe("afterBye");
+  const [aliceEnded, bobEnded] = await Promise.all([
+    alice.event("media-ended"),
+    bob.event("media-ended"),
+  ]);
+  await Promise.all([alice.process.exited, bob.process.exited]);
+  removeAlteration(stage, options.alterPacket);
+
+  const calling = await alice.event("calling");
+  return {
+    callId: String(calling["callId"]),
+    phones,
+    bodySha256: {
+      alice: String(calling["bodySha256"]),
+      bob: String(incoming["bodySha256"]),
+    },
+    pinholes:
+      before && afterInvite && afterAnswer && afterBye
+        ? { beforeCall: before, afterInvite, afterAnswer, afterBye }
+        : undefined,
+    kernel: { beforeAnswer, beforeBye },
+    mediaEnded: { alice: aliceEnded, bob: bobEnded },
+    signalling: (await Promise.all(taps.map((tap) => tap.stop()))).flat(),
+  };
+}
+
+/** Bob first, waiting; then alice, calling. */
+export async function startPhones(
+  stage: Stage,
+  { results, sealing = {}, changeConfig = (_, config) => config, onStep }: CallOptions,
+): Promise<Record<PhoneName, Phone>> {
+  const options = (phone: PhoneName) => ({
+    results,
+    config: stage.site.phoneConfig(phone, sealing, (config) => changeConfig(phone, config)),
+  });
+  const bob = await startBob(stage.network, stage.site, options("bob"));
+  const alice = startAlice(stage.network, stage.site, options("alice"));
+  onStep?.("calling", await alice.event("calling"));
+  return { alice, bob };
+}
+
+type MatrixProber = (phase: Phase) => Promise<PinholeMatrix | undefined>;
+
+function matrixProber(stage: Stage, { probe = true, onStep }: CallOptions): MatrixProber {
+  return async (phase) => {
+    if (!probe) return undefined;
+    const matrix = await probeMatrix(stage.probes, MEDIA_PORTS);
+    onStep?.(phase, matrix);
+    return matrix;
+  };
+}
+
+/** `numgen inc` counts the packets that reach it: those of alice's toward bob's RTP port. */
+function alterPacket(stage: Stage, packet: number | undefined): void {
+  if (packet === undefined) return;
+  const match = `udp sport ${MEDIA_PORTS.alice} udp dport ${MEDIA_PORTS.bob}`;
+  const field = `@th,${ALTERED_BIT},8`;
+  const rule = `${match} numgen inc mod 1000000 == ${packet} ${field} set ${field} ^ 0xff`;
+  const chain = `chain out { type filter hook output priority 0; ip daddr ${LEAVES.bob.address} ${rule};\n }`;
+  stage.network.run("alice", ["nft", "-f", "-"], `table ip alter {\n ${chain}\n}\n`);
+}
+
+function removeAlteration(stage: Stage, packet: number | undefined): void {
+  if (packet !== undefined) stage.network.run("alice", ["nft", "delete", "table", "ip", "alter"]);
+}
