@@ -1,5 +1,11 @@
 /** Messages for the tests of this folder. */
-import type { HeaderRow, SipRequest } from "../../../protocol/sip/message.ts";
+import { createResponse } from "../../../protocol/sip/create-response.ts";
+import type {
+  HeaderRow,
+  SipMessage,
+  SipRequest,
+  SipResponse,
+} from "../../../protocol/sip/message.ts";
 
 export const rows = (...lines: string[]): HeaderRow[] =>
   lines.map((line) => {
@@ -25,3 +31,22 @@ export function sampleRequest(method: string, overrides: Partial<SipRequest> = {
     ...overrides,
   };
 }
+
+/** A response to a request, as its next hop would make it. */
+export const reply = (request: SipRequest, status: number): SipResponse =>
+  createResponse(request, status, { toTag: "b0b" });
+
+interface Effect {
+  readonly kind: string;
+  readonly message?: SipMessage;
+  readonly response?: SipResponse;
+  readonly reason?: string;
+}
+
+/** Effects in one word each: `send INVITE`, `send 200`, `deliver 180`, `failed timeout`, `ended`. */
+export const words = (effects: readonly Effect[]): string[] =>
+  effects.map(({ kind, message, response, reason }) => {
+    const carried = message ?? response;
+    const what = carried?.kind === "response" ? carried.status : (carried?.method ?? reason);
+    return what === undefined ? kind : `${kind} ${what}`;
+  });

@@ -1,0 +1,201 @@
+/**
+ * INVITE client transaction (RFC 3261 §17.1.1, figure 5, as changed by RFC 6026 §7.2), with the
+ * proxy's Timer C (§16.8) and CANCEL, which waits for a provisional response (§9.1). Pure.
+ */
+import { assertNever } from "../errors.ts";
+import type { Machine, Millis } from "../machine.ts";
+import type { SipRequest, SipResponse } from "./message.ts";
+import {
+  type ClientEffect,
+  type ClientInput,
+  earliest,
+  hopAck,
+  isDue,
+  isFinal,
+  isSuccess,
+  type TransactionSetting,
+  waitMs,
+} from "./transaction.ts";
+
+export type InviteClientInput = ClientInput | { readonly kind: "cancel" };
+/** `send-cancel`: now a CANCEL may go out, as a transaction of its own. */
+export type InviteClientEffect = ClientEffect | { readonly kind: "send-cancel" };
+
+export interface InviteClientSetting extends TransactionSetting {
+  /** A proxy's branch is cancelled when it rings too long; a caller rings as long as he likes. */
+  readonly timerC: boolean;
+}
+
+type State =
+  | { kind: "idle" }
+  | {
+      kind: "calling";
+      timeoutAt: Millis;
+      resendAt: Millis | undefined;
+      intervalMs: number;
+      cancelled: boolean;
+    }
+  | { kind: "proceeding"; cancelAt: Millis | undefined; giveUpAt: Millis | undefined }
+  | { kind: "completed"; endAt: Millis; ack: SipRequest }
+  | { kind: "accepted"; endAt: Millis }
+  | { kind: "terminated" };
+
+const UNRELIABLE_TIMER_D_MS = 32_000; // §17.1.1.2
+
+export class InviteClient implements Machine<InviteClientInput, InviteClientEffect> {
+  readonly #setting: InviteClientSetting;
+  #request: SipRequest;
+  #state: State = { kind: "idle" };
+
+  constructor(request: SipRequest, setting: InviteClientSetting) {
+    this.#request = request;
+    this.#setting = setting;
+  }
+
+  handle(input: InviteClientInput, now: Millis): readonly InviteClientEffect[] {
+    switch (input.kind) {
+      case "start":
+        return this.#start(now);
+      case "response":
+        return this.#receive(input.response, now);
+      case "cancel":
+        return this.#cancel(now);
+      case "tick":
+        return this.#tick(now);
+      case "transport-failed":
+        return this.#pending ? this.#fail("transport") : this.#end();
+      default:
+        return assertNever(input);
+    }
+  }
+
+  deadline(): Millis | undefined {
+    const state = this.#state;
+    switch (state.kind) {
+      case "calling":
+        return earliest(state.timeoutAt, state.resendAt);
+      case "proceeding":
+        return earliest(state.cancelAt, state.giveUpAt);
+      case "completed":
+      case "accepted":
+        return state.endAt;
+      case "idle":
+      case "terminated":
+        return undefined;
+      default:
+        return assertNever(state);
+    }
+  }
+
+  get #pending(): boolean {
+    return ["idle", "calling", "proceeding"].includes(this.#state.kind);
+  }
+
+  #start(now: Millis): readonly InviteClientEffect[] {
+    const { timers, reliable } = this.#setting;
+    const message = this.#request;
+    const intervalMs = timers.t1Ms;
+    const resendAt = reliable ? undefined : now + intervalMs; // Timer A
+    const timeoutAt = now + waitMs(timers); // Timer B
+    this.#state = { kind: "calling", timeoutAt, resendAt, intervalMs, cancelled: false };
+    if (reliable) this.#request = { ...message, body: Buffer.alloc(0) };
+    return [{ kind: "send", message }];
+  }
+
+  #receive(response: SipResponse, now: Millis): readonly InviteClientEffect[] {
+    const state = this.#state;
+    switch (state.kind) {
+      case "calling":
+      case "proceeding":
+        return isFinal(response)
+          ? this.#receiveFinal(response, now)
+          : this.#receive1xx(response, now);
+      case "completed":
+        return isFinal(response) && !isSuccess(response)
+          ? [{ kind: "send", message: state.ack }]
+          : [];
+      case "accepted":
+        return isSuccess(response) ? [{ kind: "deliver", response }] : [];
+      case "idle":
+      case "terminated":
+        return [];
+      default:
+        return assertNever(state);
+    }
+  }
+
+  #receive1xx(response: SipResponse, now: Millis): readonly InviteClientEffect[] {
+    const state = this.#state;
+    const deliver: InviteClientEffect = { kind: "deliver", response };
+    if (state.kind === "proceeding") {
+      if (state.cancelAt !== undefined && response.status > 100)
+        this.#state = { ...state, cancelAt: this.#timerC(now) };
+      return [deliver];
+    }
+    const cancelled = state.kind === "calling" && state.cancelled;
+    this.#state = { kind: "proceeding", cancelAt: this.#timerC(now), giveUpAt: undefined };
+    return cancelled ? [deliver, ...this.#cancel(now)] : [deliver];
+  }
+
+  #timerC(now: Millis): Millis | undefined {
+    return this.#setting.timerC ? now + this.#setting.timers.timerCMs : undefined;
+  }
+
+  #receiveFinal(response: SipResponse, now: Millis): readonly InviteClientEffect[] {
+    const deliver: InviteClientEffect = { kind: "deliver", response };
+    if (isSuccess(response)) {
+      this.#state = { kind: "accepted", endAt: now + waitMs(this.#setting.timers) }; // Timer M
+      return [deliver];
+    }
+    const ack = hopAck(this.#request, response);
+    const acknowledge: InviteClientEffect = { kind: "send", message: ack };
+    if (this.#setting.reliable) return [acknowledge, deliver, ...this.#end()];
+    this.#state = { kind: "completed", endAt: now + UNRELIABLE_TIMER_D_MS, ack };
+    return [acknowledge, deliver];
+  }
+
+  #cancel(now: Millis): readonly InviteClientEffect[] {
+    const state = this.#state;
+    if (state.kind === "calling") this.#state = { ...state, cancelled: true };
+    if (state.kind !== "proceeding" || state.giveUpAt !== undefined) return [];
+    const giveUpAt = now + waitMs(this.#setting.timers); // §9.1
+    this.#state = { kind: "proceeding", cancelAt: undefined, giveUpAt };
+    return [{ kind: "send-cancel" }];
+  }
+
+  #tick(now: Millis): readonly InviteClientEffect[] {
+    const state = this.#state;
+    switch (state.kind) {
+      case "calling":
+        if (state.timeoutAt <= now) return this.#fail("timeout");
+        return isDue(state.resendAt, now) ? this.#resend(state, now) : [];
+      case "proceeding":
+        if (isDue(state.giveUpAt, now)) return this.#fail("timeout");
+        return isDue(state.cancelAt, now) ? this.#cancel(now) : [];
+      case "completed":
+      case "accepted":
+        return state.endAt <= now ? this.#end() : [];
+      case "idle":
+      case "terminated":
+        return [];
+      default:
+        return assertNever(state);
+    }
+  }
+
+  #resend(state: State & { kind: "calling" }, now: Millis): readonly InviteClientEffect[] {
+    const intervalMs = state.intervalMs * 2;
+    this.#state = { ...state, intervalMs, resendAt: now + intervalMs };
+    return [{ kind: "send", message: this.#request }];
+  }
+
+  #fail(reason: "timeout" | "transport"): readonly InviteClientEffect[] {
+    return [{ kind: "failed", reason }, ...this.#end()];
+  }
+
+  #end(): readonly InviteClientEffect[] {
+    if (this.#state.kind === "terminated") return [];
+    this.#state = { kind: "terminated" };
+    return [{ kind: "ended" }];
+  }
+}
