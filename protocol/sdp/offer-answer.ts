@@ -51,15 +51,15 @@ export type ProtectionFault = "no-crypto" | "several-crypto" | "tag-or-suite" | 
  * How one stream is protected once answered. The answer repeats exactly one offered tag with
  * its suite (RFC 4568 §5.1.2) and brings a key of its own (§7.1.2). Without `a=crypto` a
  * stream offered as plain RTP stays plain (RFC 8643 §3.3); one offered as SAVP has failed.
+ * The suite agreed on may be one that this code cannot open: ask `isSupportedSuite`.
  */
 export function negotiateProtection({ offer, answer }: MediaPair): Protection {
   if (answer.port === 0 && !isBundleOnly(answer)) return { kind: "rejected" };
   if (!isRtpProfile(answer.proto) || answer.proto.includes("TLS")) return { kind: "opaque" };
   const lines = answer.crypto.length + answer.refusedCrypto.length;
+  const isSecureProfile = [offer, answer].some(({ proto }) => proto.includes("SAVP"));
   if (lines === 0)
-    return answer.proto.includes("SAVP")
-      ? { kind: "failed", reason: "no-crypto" }
-      : { kind: "rtp" };
+    return isSecureProfile ? { kind: "failed", reason: "no-crypto" } : { kind: "rtp" };
   if (lines > 1) return { kind: "failed", reason: "several-crypto" };
 
   const [accepted] = answer.crypto;
