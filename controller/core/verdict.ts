@@ -33,11 +33,22 @@ export type BodyVerdict =
 /** Why the gateway did not open. */
 export type GatewayVerdict = "gateway-gone" | "gateway-slow" | "gateway-refused" | "not-recorded";
 
-export type Verdict = MediaVerdict | BodyVerdict | GatewayVerdict | "overloaded" | "running-media";
+/** What is wrong with an answer, which no proxy can refuse. */
+export type AnswerVerdict = "answer-in-clear" | "answer-absent";
 
-/** A request's refusal as the caller is to see it. */
+/** What a request can be refused for. */
+export type RequestVerdict =
+  | MediaVerdict
+  | BodyVerdict
+  | GatewayVerdict
+  | "body-slow"
+  | "overloaded"
+  | "running-media";
+
+export type Verdict = RequestVerdict | AnswerVerdict;
+
+/** A request's refusal as the caller is to see it; 496 also carries our certificate. */
 export interface Refusal {
-  readonly verdict: Verdict;
   readonly status: number;
   readonly reason: string;
   /** warn-code and warn-text; the agent name is the proxy's own. */
@@ -53,9 +64,18 @@ const MEDIA_TYPE_NOT_AVAILABLE = 304;
 const INCOMPATIBLE_MEDIA_FORMAT = 305;
 const REQUIRED_TO_VIEW = 380;
 
+/** A call that its caller gave up before it went on. */
+export const CANCELLED: Refusal = { status: 487, reason: "Request Terminated" };
+
+/** A call whose next hop said nothing final (RFC 3261 §16.8), or could not be reached (§16.9). */
+export const UNANSWERED = {
+  timeout: { status: 408, reason: "Request Timeout" },
+  transport: { status: 500, reason: "Server Internal Error" },
+} as const satisfies Record<string, Refusal>;
+
 /** How a request that got this verdict is answered. */
-export function refusalOf(verdict: Verdict): Refusal {
-  return { verdict, ...ANSWERS[verdict] };
+export function refusalOf(verdict: RequestVerdict): Refusal {
+  return ANSWERS[verdict];
 }
 
 /** The verdict on a body by the fault that its parser or its cryptography found. */
@@ -102,7 +122,7 @@ const later = (text: string) => ({
   retryAfterS: RETRY_AFTER_S,
 });
 
-const ANSWERS: Readonly<Record<Verdict, Omit<Refusal, "verdict">>> = {
+const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
   "media-absent": media("No media to let through", INCOMPATIBLE_MEDIA_FORMAT),
   "media-type": media("Only audio is let through", MEDIA_TYPE_NOT_AVAILABLE),
   "media-protocol": media("Transport protocol is not let through", INCOMPATIBLE_MEDIA_FORMAT),
@@ -133,6 +153,7 @@ const ANSWERS: Readonly<Record<Verdict, Omit<Refusal, "verdict">>> = {
   "gateway-slow": later("Gateway did not open in time"),
   "gateway-refused": later("Gateway did not open"),
   "not-recorded": later("Recorder did not take the call"),
+  "body-slow": later("Body could not be opened in time"),
   overloaded: later("Too many calls"),
   "running-media": media("Running media cannot be changed"),
 };
