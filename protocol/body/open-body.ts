@@ -1,0 +1,126 @@
+/**
+ * Opens sealed bodies: the offer with a private key, the answer with the first key that was kept.
+ * Everything but 'not for us' fails in one way; whoever tells a peer of a later failure (signature,
+ * SDP) must answer it as he answers this one, or CBC bodies become an oracle. Pure.
+ */
+import { isCbcCipher } from "../cms/algorithms.ts";
+import { decodeCertificateIdentity } from "../cms/certificate-identity.ts";
+import { decryptFailure } from "../cms/decrypt-failure.ts";
+import { deriveReplyKek, type FirstKey } from "../cms/first-key.ts";
+import { type CmsMessage, decodeMessage } from "../cms/message.ts";
+import { isEnvelopeFor, openEncryptedData, openEnvelope } from "../cms/open-message.ts";
+import { assertNever, isProtocolError, ProtocolError } from "../errors.ts";
+import { parseContentType } from "../mime/content-type.ts";
+import type { Identity } from "../pki/signed-data.ts";
+import { isExpectedEntity } from "./signed-entity.ts";
+
+const SEALED_TYPE = "application/pkcs7-mime";
+
+/** smime-type by message, in lower case; RFC 8551 §3.2.2 and RFC 8591 §4.2 spell one differently. */
+const SMIME_TYPES: Readonly<Record<CmsMessage["kind"], readonly string[]>> = {
+  enveloped: ["enveloped-data"],
+  "auth-enveloped": ["authenveloped-data", "auth-enveloped-data"],
+  encrypted: [],
+};
+
+/** How many recipient entries a body has; 0 if it is no envelope that can be read. */
+export function recipientCount(body: Uint8Array): number {
+  const message = tryDecode(body);
+  return message === undefined || message.kind === "encrypted" ? 0 : message.recipients.length;
+}
+
+/**
+ * True if an entry of the body names this certificate. No private key is needed; a body that
+ * cannot be read is for nobody.
+ * @throws ProtocolError `ERR_CERTIFICATE` if the certificate itself cannot be read.
+ */
+export function isRecipient(body: Uint8Array, certificate: Uint8Array): boolean {
+  const identity = decodeCertificateIdentity(certificate);
+  const message = tryDecode(body);
+  return message !== undefined && message.kind !== "encrypted" && isEnvelopeFor(message, identity);
+}
+
+/**
+ * Opens an offer that is sealed for the holder, P-256 or RSA.
+ * @returns the entity, unverified, and the first key for what follows
+ * @throws ProtocolError `ERR_CMS_NO_RECIPIENT` (no entry names the holder), else `ERR_CMS_DECRYPT`.
+ */
+export async function openOffer(request: {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  readonly holder: Identity;
+}): Promise<{ readonly entity: Buffer; readonly firstKey: FirstKey }> {
+  const message = decodeSealed(request.body, request.contentType);
+  if (message.kind === "encrypted") throw notForUs();
+  const opened = openEnvelope(message, { kind: "certificate", ...request.holder });
+  if (isExpectedEntity(opened.content))
+    return { entity: opened.content, firstKey: opened.firstKey };
+  opened.firstKey.cek.wipe();
+  throw decryptFailure();
+}
+
+/**
+ * Opens an answer under the first key. After GCM only GCM is believed, and EncryptedData only
+ * after CBC: one key never serves two algorithms.
+ * @returns the entity, unverified
+ * @throws ProtocolError `ERR_CMS_NO_RECIPIENT` (wrapped under another key), else `ERR_CMS_DECRYPT`.
+ */
+export async function openAnswer(request: {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  readonly firstKey: FirstKey;
+}): Promise<{ readonly entity: Buffer }> {
+  const message = decodeSealed(request.body, request.contentType);
+  const entity = openUnderFirstKey(message, request.firstKey);
+  if (!isExpectedEntity(entity)) throw decryptFailure();
+  return { entity };
+}
+
+function openUnderFirstKey(message: CmsMessage, firstKey: FirstKey): Buffer {
+  switch (message.kind) {
+    case "encrypted":
+      return openEncryptedData(message, firstKey);
+    case "enveloped":
+    case "auth-enveloped": {
+      if (firstKey.reference === undefined) throw notForUs();
+      if (message.kind === "enveloped" && !isCbcCipher(firstKey.cipher)) throw decryptFailure();
+      const kek = deriveReplyKek(firstKey);
+      try {
+        const holder = { kind: "kek" as const, keyIdentifier: firstKey.reference, kek };
+        const opened = openEnvelope(message, holder);
+        opened.firstKey.cek.wipe();
+        return opened.content;
+      } finally {
+        kek.wipe();
+      }
+    }
+    default:
+      return assertNever(message);
+  }
+}
+
+/** @throws ProtocolError `ERR_CMS_DECRYPT` for whatever is not a sealed body of its stated type. */
+function decodeSealed(body: Uint8Array, contentType: string): CmsMessage {
+  try {
+    const { type, parameters } = parseContentType(contentType);
+    const message = decodeMessage(body);
+    const smimeType = parameters.get("smime-type")?.toLowerCase();
+    const isStated = smimeType === undefined || SMIME_TYPES[message.kind].includes(smimeType);
+    if (type === SEALED_TYPE && isStated) return message;
+  } catch (error) {
+    if (!isProtocolError(error)) throw error;
+  }
+  throw decryptFailure();
+}
+
+function tryDecode(body: Uint8Array): CmsMessage | undefined {
+  try {
+    return decodeMessage(body);
+  } catch (error) {
+    if (isProtocolError(error)) return undefined;
+    throw error;
+  }
+}
+
+const notForUs = (): ProtocolError =>
+  new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");

@@ -1,0 +1,152 @@
+/**
+ * Opens sealed messages. Public knowledge first (is there an entry for us?), then one private-key
+ * operation at most, then one failure for everything that can go wrong (RFC 3218). Pure.
+ */
+import type { KeyObject } from "node:crypto";
+import { assertNever, ProtocolError } from "../errors.ts";
+import { Secret } from "../secret.ts";
+import { CONTENT_CIPHERS, wrapAlgorithmOf } from "./algorithms.ts";
+import {
+  type CertificateIdentity,
+  decodeCertificateIdentity,
+  isIdentifiedBy,
+} from "./certificate-identity.ts";
+import { decryptFailure } from "./decrypt-failure.ts";
+import {
+  type EncryptedContent,
+  openCbcContent,
+  openGcmContent,
+  readEncryptedContent,
+} from "./encrypted-content.ts";
+import type { FirstKey } from "./first-key.ts";
+import { openKeyAgree } from "./key-agreement.ts";
+import { openKeyTransport } from "./key-transport.ts";
+import { unwrapKey } from "./key-wrap.ts";
+import type { CmsMessage } from "./message.ts";
+import type {
+  KekEntry,
+  KeyAgreeEntry,
+  KeyTransportEntry,
+  RecipientEntry,
+} from "./recipient-info.ts";
+
+export type Holder =
+  | {
+      readonly kind: "certificate";
+      readonly certificate: Uint8Array;
+      readonly privateKey: KeyObject;
+    }
+  | { readonly kind: "kek"; readonly keyIdentifier: Uint8Array; readonly kek: Secret };
+
+export type Envelope = Extract<CmsMessage, { recipients: readonly RecipientEntry[] }>;
+export type EncryptedData = Extract<CmsMessage, { kind: "encrypted" }>;
+
+type CertificateEntry = KeyAgreeEntry | KeyTransportEntry;
+
+/** True if an entry of the envelope names this certificate; no key is touched. */
+export const isEnvelopeFor = (envelope: Envelope, identity: CertificateIdentity): boolean =>
+  findCertificateEntry(envelope, identity) !== undefined;
+
+/**
+ * Opens an envelope with the first entry that names the holder; no other is tried.
+ * Its content must be CBC in EnvelopedData and GCM in AuthEnvelopedData.
+ * @throws ProtocolError `ERR_CMS_NO_RECIPIENT` if none does; else `ERR_CMS_DECRYPT`, always alike.
+ */
+export function openEnvelope(
+  envelope: Envelope,
+  holder: Holder,
+): { readonly content: Buffer; readonly firstKey: FirstKey } {
+  const unwrap = findUnwrap(envelope, holder);
+  if (unwrap === undefined)
+    throw new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");
+  let key: Buffer | undefined;
+  try {
+    const sealed = readEncryptedContent(envelope.contentInfo);
+    const { cipher } = sealed;
+    key = unwrap();
+    if (key.length !== CONTENT_CIPHERS[cipher].keyBytes) throw new RangeError("length of key");
+    const content = openContent(envelope, sealed, key);
+    const cek = new Secret(key);
+    const { reference } = envelope;
+    return { content, firstKey: reference ? { cek, cipher, reference } : { cek, cipher } };
+  } catch {
+    throw decryptFailure();
+  } finally {
+    key?.fill(0);
+  }
+}
+
+/**
+ * Opens EncryptedData with the first key of an earlier envelope, under the same algorithm only.
+ * @throws ProtocolError `ERR_CMS_DECRYPT`, always alike.
+ */
+export function openEncryptedData(message: EncryptedData, firstKey: FirstKey): Buffer {
+  try {
+    const content = readEncryptedContent(message.contentInfo);
+    if (content.mode !== "cbc" || content.cipher !== firstKey.cipher)
+      throw new TypeError("the first key serves another algorithm");
+    return openCbcContent(content, firstKey.cek.expose());
+  } catch {
+    throw decryptFailure();
+  }
+}
+
+function openContent(envelope: Envelope, sealed: EncryptedContent, cek: Buffer): Buffer {
+  switch (envelope.kind) {
+    case "enveloped":
+      if (sealed.mode !== "cbc") throw new TypeError("EnvelopedData is CBC");
+      return openCbcContent(sealed, cek);
+    case "auth-enveloped":
+      if (sealed.mode !== "gcm") throw new TypeError("AuthEnvelopedData is GCM");
+      return openGcmContent(sealed, cek, envelope.associatedData, envelope.mac);
+    default:
+      return assertNever(envelope);
+  }
+}
+
+function findUnwrap(envelope: Envelope, holder: Holder): (() => Buffer) | undefined {
+  switch (holder.kind) {
+    case "certificate": {
+      const identity = decodeCertificateIdentity(holder.certificate);
+      const entry = findCertificateEntry(envelope, identity);
+      return entry && (() => openCertificateEntry(entry, identity, holder.privateKey));
+    }
+    case "kek": {
+      const entry = envelope.recipients.find(
+        (candidate): candidate is KekEntry =>
+          candidate.kind === "kek" && candidate.keyIdentifier.equals(holder.keyIdentifier),
+      );
+      return entry && (() => openKekEntry(entry, holder.kek));
+    }
+    default:
+      return assertNever(holder);
+  }
+}
+
+const findCertificateEntry = (
+  envelope: Envelope,
+  identity: CertificateIdentity,
+): CertificateEntry | undefined =>
+  envelope.recipients.find(
+    (entry): entry is CertificateEntry =>
+      (entry.kind === "key-agree" || entry.kind === "key-transport") &&
+      isIdentifiedBy(identity, entry.id),
+  );
+
+function openCertificateEntry(
+  entry: CertificateEntry,
+  identity: CertificateIdentity,
+  privateKey: KeyObject,
+): Buffer {
+  if (entry.kind === "key-agree" && identity.key.kind === "p256")
+    return openKeyAgree(entry, privateKey);
+  if (entry.kind === "key-transport" && identity.key.kind === "rsa")
+    return openKeyTransport(entry, privateKey);
+  throw new TypeError("entry and key do not match");
+}
+
+function openKekEntry(entry: KekEntry, kek: Secret): Buffer {
+  const wrap = wrapAlgorithmOf(entry.algorithm.oid);
+  if (wrap?.keyBytes !== kek.length) throw new TypeError("wrap and key do not match");
+  return unwrapKey(wrap, kek.expose(), entry.encryptedKey);
+}

@@ -1,0 +1,137 @@
+/**
+ * RecipientInfo: who can unwrap the content key, and how (RFC 5652 §6.2). Pure.
+ * A KeyAgreeRecipientInfo for several recipients becomes one entry for each.
+ */
+import {
+  type AlgorithmIdentifier,
+  readAlgorithm,
+  readBitString,
+  readOctetString,
+  readSequence,
+} from "../der/read.ts";
+import { contextTag, primitiveContextTag, TAG } from "../der/tag.ts";
+import type { Tlv } from "../der/tlv.ts";
+import { ProtocolError } from "../errors.ts";
+
+/** Most recipient entries in one message. */
+export const CMS_MAX_RECIPIENTS = 16;
+
+export type RecipientIdentifier =
+  | { readonly kind: "issuer-serial"; readonly issuer: Buffer; readonly serialNumber: Buffer }
+  | { readonly kind: "key-id"; readonly octets: Buffer };
+
+interface WrappedKey {
+  readonly algorithm: AlgorithmIdentifier;
+  readonly encryptedKey: Buffer;
+}
+
+export interface KeyTransportEntry extends WrappedKey {
+  readonly kind: "key-transport";
+  readonly id: RecipientIdentifier;
+}
+
+export interface KeyAgreeEntry extends WrappedKey {
+  readonly kind: "key-agree";
+  readonly id: RecipientIdentifier;
+  /** The originator's ephemeral point; undefined if a certificate is named in its stead. */
+  readonly originatorPoint: Buffer | undefined;
+  readonly ukm: Buffer | undefined;
+}
+
+export interface KekEntry extends WrappedKey {
+  readonly kind: "kek";
+  readonly keyIdentifier: Buffer;
+}
+
+/** `other`: a password or a kind of recipient that we do not know. */
+export type RecipientEntry =
+  | KeyTransportEntry
+  | KeyAgreeEntry
+  | KekEntry
+  | { readonly kind: "other" };
+
+/**
+ * Reads every recipient of a message, in the order received.
+ * @throws ProtocolError `ERR_DER_SYNTAX`; `ERR_CMS_SYNTAX` (none); `ERR_CMS_LIMIT` beyond
+ *   `CMS_MAX_RECIPIENTS`.
+ */
+export function readRecipientEntries(infos: readonly Tlv[]): readonly RecipientEntry[] {
+  if (infos.length === 0) throw new ProtocolError("ERR_CMS_SYNTAX", "message for nobody");
+  const entries: RecipientEntry[] = [];
+  for (const info of infos) {
+    entries.push(...readRecipientInfo(info));
+    if (entries.length > CMS_MAX_RECIPIENTS)
+      throw new ProtocolError("ERR_CMS_LIMIT", "too many recipients");
+  }
+  return entries;
+}
+
+function readRecipientInfo(info: Tlv): readonly RecipientEntry[] {
+  switch (info.tag) {
+    case TAG.sequence:
+      return [readKeyTransport(info.children)];
+    case contextTag(1):
+      return readKeyAgree(info.children);
+    case contextTag(2):
+      return [readKek(info.children)];
+    default:
+      return [{ kind: "other" }];
+  }
+}
+
+function readKeyTransport(fields: readonly Tlv[]): KeyTransportEntry {
+  const [, id, algorithm, encryptedKey] = fields;
+  return {
+    kind: "key-transport",
+    id: readIdentifier(id),
+    algorithm: readAlgorithm(algorithm),
+    encryptedKey: readOctetString(encryptedKey),
+  };
+}
+
+function readKeyAgree(fields: readonly Tlv[]): readonly KeyAgreeEntry[] {
+  const [, originator, ...rest] = fields;
+  const hasUkm = rest[0]?.tag === contextTag(1);
+  const ukm = hasUkm ? readOctetString(rest[0]?.children[0]) : undefined;
+  const [algorithm, keys] = hasUkm ? rest.slice(1) : rest;
+  const shared = {
+    kind: "key-agree" as const,
+    originatorPoint: readOriginatorPoint(originator),
+    ukm,
+    algorithm: readAlgorithm(algorithm),
+  };
+  return readSequence(keys).map((key) => {
+    const [id, encryptedKey] = readSequence(key);
+    return { ...shared, id: readIdentifier(id), encryptedKey: readOctetString(encryptedKey) };
+  });
+}
+
+/** OriginatorIdentifierOrKey, of which only originatorKey can be ephemeral (§6.2.2). */
+function readOriginatorPoint(originator: Tlv | undefined): Buffer | undefined {
+  const choice = originator?.tag === contextTag(0) ? originator.children[0] : undefined;
+  if (choice === undefined) throw new ProtocolError("ERR_DER_SYNTAX", "no originator");
+  return choice.tag === contextTag(1) ? readBitString(choice.children[1]) : undefined;
+}
+
+function readKek(fields: readonly Tlv[]): KekEntry {
+  const [, kekId, algorithm, encryptedKey] = fields;
+  return {
+    kind: "kek",
+    keyIdentifier: readOctetString(readSequence(kekId)[0]),
+    algorithm: readAlgorithm(algorithm),
+    encryptedKey: readOctetString(encryptedKey),
+  };
+}
+
+function readIdentifier(id: Tlv | undefined): RecipientIdentifier {
+  if (id?.tag === primitiveContextTag(0)) return { kind: "key-id", octets: id.content };
+  if (id?.tag === contextTag(0)) return { kind: "key-id", octets: readOctetString(id.children[0]) };
+  const [issuer, serialNumber] = readSequence(id);
+  if (issuer === undefined || serialNumber === undefined)
+    throw new ProtocolError("ERR_DER_SYNTAX", "recipient without a name");
+  return {
+    kind: "issuer-serial",
+    issuer: issuer.encoded,
+    serialNumber: serialNumber.encoded,
+  };
+}
