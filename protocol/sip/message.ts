@@ -150,11 +150,16 @@ export function withoutHeader<M extends SipMessage>(message: M, name: string): M
   };
 }
 
-/** One more row before the first of that field, or before all others: Via, Route, Record-Route. */
+/**
+ * One more row before the first of that field; without one, after the last Via, and a Via before
+ * everything.
+ */
 export function prependHeader<M extends SipMessage>(message: M, name: string, value: string): M {
   const wanted = canonicalName(name);
-  const first = message.headers.findIndex((row) => canonicalName(row.name) === wanted);
-  const at = Math.max(first, 0);
+  const names = message.headers.map((row) => canonicalName(row.name));
+  const first = names.indexOf(wanted);
+  const afterVia = wanted === "via" ? 0 : names.lastIndexOf("via") + 1;
+  const at = first < 0 ? afterVia : first;
   const headers = [...message.headers.slice(0, at), { name, value }, ...message.headers.slice(at)];
   return { ...message, headers };
 }

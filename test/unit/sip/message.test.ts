@@ -44,13 +44,15 @@ test("replacing keeps the place", () => {
   assert.deepEqual(lines(withHeader(message, "Max-Forwards", "69")).at(-1), "Max-Forwards: 69");
 });
 
-test("prepending goes before the first of its kind, or before everything", () => {
+test("prepending goes before the first of its kind, or behind the Vias", () => {
   assert.equal(lines(prependHeader(message, "Via", "zero"))[0], "Via: zero");
   assert.deepEqual(lines(prependHeader(message, "Route", "r")).slice(-2), [
     "Route: r",
     "Route: <sip:a;lr>",
   ]);
-  assert.equal(lines(prependHeader(message, "Record-Route", "rr"))[0], "Record-Route: rr");
+  assert.equal(lines(prependHeader(message, "Record-Route", "rr"))[2], "Record-Route: rr");
+  const bare = sampleRequest("INVITE", { headers: rows("To: t") });
+  assert.deepEqual(lines(prependHeader(bare, "Via", "v")), ["Via: v", "To: t"]);
 });
 
 test("the first value of a list is replaced or removed alone", () => {

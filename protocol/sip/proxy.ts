@@ -1,0 +1,155 @@
+/**
+ * The steps of a proxy between transactions: check, strip its own routes, forward, hand back
+ * (RFC 3261 §16). Pure. Bodies pass as the same object; rows that need no change keep their octets.
+ */
+import { DEFAULT_MAX_FORWARDS } from "./create-request.ts";
+import { createResponse, type ResponseParts } from "./create-response.ts";
+import {
+  firstValue,
+  headerRows,
+  headerValue,
+  headerValues,
+  prependHeader,
+  type SipRequest,
+  type SipResponse,
+  withFirstValue,
+  withHeader,
+  withoutHeader,
+  withValues,
+} from "./message.ts";
+import { parseNameAddr } from "./name-addr.ts";
+import type { FailureReason } from "./transaction.ts";
+import { parseSipUri, type SipUri, uriParam, uriScheme } from "./uri.ts";
+import { serializeVia, type Via } from "./via.ts";
+
+/** How a request is refused; `createResponse` makes it a response. An ACK is just dropped. */
+export interface Refusal {
+  readonly status: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+export interface ProxySupport {
+  /** Option tags understood in Proxy-Require. */
+  readonly optionTags: readonly string[];
+  /** True when the request went through here before, unchanged (`isLoop`). */
+  readonly looped: boolean;
+}
+
+/** Whether a well-formed request may be proxied (§16.3 items 2-5); undefined if it may. */
+export function validateRequest(request: SipRequest, support: ProxySupport): Refusal | undefined {
+  const refuse = (status: number, ...headers: Refusal["headers"]): Refusal => ({ status, headers });
+  if (!["sip", "sips"].includes(uriScheme(request.uri))) return refuse(416);
+  if (Number(headerValue(request, "Max-Forwards") ?? DEFAULT_MAX_FORWARDS) === 0)
+    return refuse(483);
+  if (support.looped) return refuse(482);
+  if (request.method === "ACK" || request.method === "CANCEL") return undefined; // §8.2.2.3
+  const known = support.optionTags.map((tag) => tag.toLowerCase());
+  const required = headerValues(request, "Proxy-Require");
+  const unknown = required.filter((tag) => !known.includes(tag.toLowerCase()));
+  return unknown.length === 0 ? undefined : refuse(420, ["Unsupported", unknown.join(", ")]);
+}
+
+export interface Unrouted {
+  readonly request: SipRequest;
+  /** The URIs of ours that were taken off, in order: two of them after a double Record-Route. */
+  readonly ownRoutes: readonly SipUri[];
+}
+
+/**
+ * Takes this proxy off the Route (§16.4): the one or two rows of its own on top, and the traces
+ * of a strict router, which puts our URI into the Request-URI and the target at the end of Route.
+ */
+export function removeOwnRoute(request: SipRequest, isOwn: (uri: SipUri) => boolean): Unrouted {
+  const ownRoutes: SipUri[] = [];
+  let current = undoStrictRouting(request, isOwn);
+  for (let count = 0; count < 2; count += 1) {
+    const uri = sipUriOf(firstValue(current, "Route"));
+    if (uri === undefined || !isOwn(uri)) break;
+    ownRoutes.push(uri);
+    current = withFirstValue(current, "Route", undefined);
+  }
+  return { request: current, ownRoutes };
+}
+
+function undoStrictRouting(request: SipRequest, isOwn: (uri: SipUri) => boolean): SipRequest {
+  if (!["sip", "sips"].includes(uriScheme(request.uri))) return request;
+  const uri = parseSipUri(request.uri);
+  const routes = headerValues(request, "Route");
+  const last = routes.at(-1);
+  if (last === undefined || uriParam(uri, "lr") === undefined || !isOwn(uri)) return request;
+  const target = { ...request, uri: parseNameAddr(last).uri };
+  return routes.length === 1
+    ? withoutHeader(target, "Route")
+    : withValues(target, "Route", routes.slice(0, -1));
+}
+
+function sipUriOf(value: string | undefined): SipUri | undefined {
+  if (value === undefined) return undefined;
+  const { uri } = parseNameAddr(value);
+  return ["sip", "sips"].includes(uriScheme(uri)) ? parseSipUri(uri) : undefined;
+}
+
+export interface Forwarding {
+  /** Ours, with a branch of its own (`proxyBranch`). */
+  readonly via: Via;
+  /** The new Request-URI, where the target is another. */
+  readonly uri?: string;
+  /** Record-Route values to add, topmost first (`recordRoutes`). */
+  readonly recordRoutes?: readonly string[];
+}
+
+/** The request as it leaves for the next hop (§16.6 items 1-4, 6, 8). */
+export function forwardRequest(request: SipRequest, forwarding: Forwarding): SipRequest {
+  const target = forwarding.uri === undefined ? request : { ...request, uri: forwarding.uri };
+  const recorded = (forwarding.recordRoutes ?? []).reduceRight(
+    (made, value) => prependHeader(made, "Record-Route", value),
+    nextMaxForwards(target),
+  );
+  return doStrictRouting(prependHeader(recorded, "Via", serializeVia(forwarding.via)));
+}
+
+function nextMaxForwards(request: SipRequest): SipRequest {
+  const hops = headerValue(request, "Max-Forwards");
+  const next = hops === undefined ? DEFAULT_MAX_FORWARDS : Number(hops) - 1;
+  return withHeader(request, "Max-Forwards", String(next));
+}
+
+/** A next hop without `lr` wants to be the Request-URI (§16.6 item 6). */
+function doStrictRouting(request: SipRequest): SipRequest {
+  const first = firstValue(request, "Route");
+  const uri = sipUriOf(first);
+  if (first === undefined || uri === undefined || uriParam(uri, "lr") !== undefined) return request;
+  const [, ...others] = headerValues(request, "Route");
+  const routed = withValues(request, "Route", [...others, `<${request.uri}>`]);
+  return { ...routed, uri: parseNameAddr(first).uri };
+}
+
+/**
+ * Record-Route values for a request that came in by one URI of ours and leaves by another: both,
+ * the outgoing on top (RFC 5658 §6), or the only one.
+ */
+export function recordRoutes(incomingUri: string, outgoingUri: string): readonly string[] {
+  const incoming = `<${incomingUri};lr>`;
+  const outgoing = `<${outgoingUri};lr>`;
+  return incoming === outgoing ? [incoming] : [outgoing, incoming];
+}
+
+/** The response without our Via (§16.7 item 3); undefined when it was meant for us alone. */
+export function forwardResponse(response: SipResponse): SipResponse | undefined {
+  const stripped = withFirstValue(response, "Via", undefined);
+  return headerRows(stripped, "Via").length === 0 ? undefined : stripped;
+}
+
+/**
+ * The final response to pass upstream when the only branch ended (§16.7 item 6, §16.9): its own,
+ * but 500 instead of 503, and 408 or 500 when there was none.
+ */
+export function upstreamFinal(
+  request: SipRequest,
+  outcome: SipResponse | FailureReason,
+  parts: ResponseParts = {},
+): SipResponse | undefined {
+  if (outcome === "timeout") return createResponse(request, 408, parts);
+  if (outcome === "transport" || outcome.status === 503) return createResponse(request, 500, parts);
+  return forwardResponse(outcome);
+}
