@@ -49,6 +49,7 @@ export type ProtocolErrorCode =
   | "ERR_CONTROL_VALUE"
   | "ERR_CONTROL_REALM"
   | "ERR_CONTROL_STATE"
+  | "ERR_CONTROL_APPLY"
   | "ERR_INGEST_SYNTAX"
   | "ERR_INGEST_LIMIT"
   // sealing and ledger

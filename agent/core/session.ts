@@ -1,0 +1,162 @@
+/**
+ * A session as the agent holds it: what the kernel has for it and what is being done about it. Pure.
+ */
+import type {
+  Counters,
+  OrderOutcome,
+  RecordingRequest,
+  SessionPut,
+} from "../../protocol/control/messages.ts";
+import type { Millis } from "../../protocol/machine.ts";
+import type { ClosedCount, ConnectionId } from "./agent-effect.ts";
+import type { Claim } from "./claims.ts";
+import {
+  addCounts,
+  type Count,
+  type Element,
+  type Endpoint,
+  filterElement,
+  NO_COUNT,
+  tallyElement,
+} from "./element.ts";
+
+/** What closed pinholes of one id let through so far; `element` keeps it in the kernel across a restart. */
+export interface Tally {
+  readonly to: Endpoint;
+  readonly count: Count;
+  readonly element?: Element;
+}
+
+export type KeptTally = Tally & { readonly element: Element };
+
+export interface SessionRecording {
+  readonly request: RecordingRequest;
+  readonly outcome: OrderOutcome;
+  /** Under which number the recorder knows the latest order. */
+  readonly order: string;
+}
+
+/** What a put will change, checked and not yet done. */
+export interface PutPlan {
+  readonly connection: ConnectionId;
+  readonly put: SessionPut;
+  /** Wanted pinholes by id; those that stay are the session's own claims. */
+  readonly holes: ReadonlyMap<string, Claim>;
+  readonly opened: readonly Claim[];
+  readonly closed: readonly Claim[];
+}
+
+/** What waits for its session's present job. */
+export type Work =
+  | {
+      readonly kind: "put";
+      readonly connection: ConnectionId;
+      readonly owner: string;
+      readonly put: SessionPut;
+    }
+  | { readonly kind: "close"; readonly cause: CloseCause };
+
+export type Job =
+  /** Waits for the recorder's word and for capture. */
+  | {
+      readonly kind: "ordering";
+      readonly plan: PutPlan;
+      readonly order: string;
+      readonly outcome: OrderOutcome | undefined;
+      readonly deadline: Millis;
+    }
+  /** Waits for the kernel. */
+  | {
+      readonly kind: "applying";
+      readonly plan: PutPlan;
+      readonly batch: number;
+      readonly outcome: OrderOutcome | undefined;
+      readonly order: string;
+    }
+  /** Waits for the kernel, then for its last counts. */
+  | {
+      readonly kind: "closing";
+      readonly cause: CloseCause;
+      /** Not yet answered. */
+      readonly batches: Set<number>;
+    };
+
+export type CloseCause =
+  | {
+      readonly kind: "request";
+      readonly connection: ConnectionId;
+      readonly owner: string;
+      readonly id: string;
+      readonly reason: string;
+    }
+  | { readonly kind: "expired" }
+  | { readonly kind: "sync"; readonly done: () => void };
+
+export interface Session {
+  readonly id: string;
+  readonly owner: string;
+  revision: number;
+  leaseUntil: Millis;
+  /** By pinhole id: what the kernel lets through now. */
+  holes: ReadonlyMap<string, Claim>;
+  readonly tallies: Map<string, Tally>;
+  /** Pinholes of which a packet was seen. */
+  readonly active: Set<string>;
+  /** False once the kernel's last word on a pinhole was missed. */
+  exact: boolean;
+  recording: SessionRecording | undefined;
+  job: Job | undefined;
+  readonly waiting: Work[];
+}
+
+export function createSession(id: string, owner: string, leaseUntil: Millis): Session {
+  return {
+    id,
+    owner,
+    revision: 0,
+    leaseUntil,
+    holes: new Map(),
+    tallies: new Map(),
+    active: new Set(),
+    exact: true,
+    recording: undefined,
+    job: undefined,
+    waiting: [],
+  };
+}
+
+export function holeElement({ from, to }: Claim): Element {
+  return filterElement(from, to);
+}
+
+/** Adds a closed pinhole's count to its id's tally; returns the tally. */
+export function tallyUp(session: Session, claim: Claim, count: Count, serial: number): KeptTally {
+  const before = session.tallies.get(claim.pinhole);
+  const tally: KeptTally = {
+    to: claim.to,
+    count: addCounts(before?.count ?? NO_COUNT, count),
+    element: tallyElement(claim.to, serial),
+  };
+  session.tallies.set(claim.pinhole, tally);
+  return tally;
+}
+
+/** The counts by pinhole id, for the controller. */
+export function sessionCounters(session: Session): Counters {
+  return Object.fromEntries(
+    [...session.tallies].map(([id, { count }]) => [
+      id,
+      { packets: count.packets, bytes: count.bytes },
+    ]),
+  );
+}
+
+/** The counts with the destinations they were for, for the recorder. */
+export function recorderCounters(session: Session): Readonly<Record<string, ClosedCount>> {
+  return Object.fromEntries(
+    [...session.tallies].map(([id, { to, count }]) => [
+      id,
+      { ...count, to: { address: to.address.text, port: to.port } },
+    ]),
+  );
+}

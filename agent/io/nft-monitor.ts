@@ -1,0 +1,80 @@
+/**
+ * `nft monitor destroy`: the kernel's own word on what was deleted. It is the one place where an element's last count
+ * is told. Starts and restarts that process.
+ */
+import { execa } from "execa";
+import type { Logger } from "../../runtime/logger.ts";
+import type { AgentInput } from "../core/agent-effect.ts";
+import { isTableLoss, parseFinalCount } from "../core/kernel-listing.ts";
+
+const RESTART_DELAY_MS = 100;
+
+export interface NftMonitorOptions {
+  readonly table: string;
+  readonly log: Logger;
+  readonly onInput: (input: AgentInput) => void;
+}
+
+export class NftMonitor {
+  readonly #options: NftMonitorOptions;
+  #process: ReturnType<typeof startMonitor> | undefined;
+  #rest = "";
+  #isStopped = false;
+  #onLine: (() => void) | undefined;
+
+  constructor(options: NftMonitorOptions) {
+    this.#options = options;
+  }
+
+  /** The table must be there: the monitor knows only sets that it saw at its start or since. */
+  start(): void {
+    const monitor = startMonitor();
+    this.#process = monitor;
+    this.#rest = "";
+    monitor.stdout.setEncoding("utf8");
+    monitor.stdout.on("data", (text: string) => this.#read(text));
+    void monitor.then(({ exitCode, signal }) => {
+      this.#process = undefined;
+      if (this.#isStopped) return;
+      this.#options.log.warn({ exitCode, signal }, "nft monitor ended, is started again");
+      setTimeout(() => this.#isStopped || this.start(), RESTART_DELAY_MS);
+    });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#process?.kill("SIGKILL");
+  }
+
+  /** Resolves when the monitor has told anything: it listens. */
+  heard(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onLine = resolve;
+    });
+  }
+
+  #read(text: string): void {
+    const lines = (this.#rest + text).split("\n");
+    this.#rest = lines.pop() ?? "";
+    for (const line of lines) this.#take(line);
+  }
+
+  #take(line: string): void {
+    const { table, onInput } = this.#options;
+    this.#onLine?.();
+    this.#onLine = undefined;
+    const final = parseFinalCount(line, table);
+    if (final !== undefined) onInput({ kind: "final", ...final });
+    else if (isTableLoss(line, table)) onInput({ kind: "firewall-lost" });
+  }
+}
+
+function startMonitor() {
+  return execa("setpriv", ["--pdeathsig", "KILL", "nft", "monitor", "destroy"], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    buffer: false,
+    reject: false,
+  });
+}
