@@ -93,6 +93,15 @@ export function decodeCertificate(octets: Uint8Array): Certificate {
 export const mayBeUsedFor = (certificate: Certificate, usage: KeyUsage): boolean =>
   certificate.keyUsages?.has(usage) ?? true;
 
+/** The certificate as text (RFC 7468 §5). */
+export function encodeCertificatePem(certificate: Uint8Array): string {
+  const lines =
+    Buffer.from(certificate)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+}
+
 function extensionValue<T>(
   certificate: pkijs.Certificate,
   oid: string,

@@ -1,0 +1,152 @@
+/**
+ * What `keyhole ca init` makes: which certificates and keys, in which files, for whom. Pure.
+ */
+import ipaddr from "ipaddr.js";
+import type { AlternativeName } from "../../protocol/pki/issue-certificate.ts";
+
+export interface AuthorityRequest {
+  /** SIP domain whose authority this is. */
+  readonly domain: string;
+  /** DNS name of the controller's host. */
+  readonly controller: string;
+  /** Addresses of record, `sip:user@domain`. */
+  readonly users: readonly string[];
+  /** IP addresses of the controller's host. */
+  readonly addresses: readonly string[];
+}
+
+/** One key pair and the two files that hold it. */
+export type PlannedItem = {
+  /** File names within the directory. */
+  readonly privateFile: string;
+  readonly publicFile: string;
+  readonly purpose: string;
+  /** Which programs need the private file. */
+  readonly holder: string;
+} & (
+  | {
+      readonly kind: "certificate";
+      readonly profile: "authority" | "host" | "user";
+      readonly commonName: string;
+      readonly alternativeNames: readonly AlternativeName[];
+    }
+  | { readonly kind: "key-pair"; readonly algorithm: "ed25519" | "x25519" }
+);
+
+export type AuthorityPlan =
+  | { readonly kind: "plan"; readonly items: readonly PlannedItem[] }
+  /** Everything that is wrong with the request. */
+  | { readonly kind: "refused"; readonly faults: readonly string[] };
+
+/** Longest common name (RFC 5280 appendix A, ub-common-name); what counts stands in subjectAltName. */
+const COMMON_NAME_MAX_LENGTH = 64;
+const DNS_NAME =
+  /^(?=.{1,253}$)(?:[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?\.)*[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?$/i;
+const ADDRESS_OF_RECORD = /^sips?:([^@:;?\s]+)@([^@;?\s]+)$/;
+const FILE_NAME = /^[a-z\d][\w.+-]{0,63}$/i;
+
+const KEY_PAIRS: readonly PlannedItem[] = [
+  keyPair("order", "ed25519", "signs recording orders", "controller"),
+  keyPair("recorder", "x25519", "opens recording orders", "recorder"),
+  keyPair("archive", "x25519", "opens recordings", "whoever replays: keep it off the gateway"),
+  keyPair("ledger", "ed25519", "signs the ledger of recordings", "recorder"),
+];
+
+/** Plans the authority, its host, its users and the keys of the programs, or says what is wrong. */
+export function planAuthority(request: AuthorityRequest): AuthorityPlan {
+  const items = [
+    authorityItem(request.domain),
+    hostItem(request),
+    ...request.users.map(userItem),
+    ...KEY_PAIRS,
+  ];
+  const faults = [...findFaults(request), ...findCollisions(items)];
+  return faults.length > 0 ? { kind: "refused", faults } : { kind: "plan", items };
+}
+
+function findFaults({ domain, controller, users, addresses }: AuthorityRequest): string[] {
+  const faults: string[] = [];
+  if (!DNS_NAME.test(domain)) faults.push(`--domain '${domain}': not a DNS name`);
+  if (!DNS_NAME.test(controller)) faults.push(`--controller '${controller}': not a DNS name`);
+  for (const address of addresses)
+    if (!ipaddr.isValid(address)) faults.push(`--address '${address}': not an IP address`);
+  for (const user of users) {
+    const [, name = "", host = ""] = ADDRESS_OF_RECORD.exec(user) ?? [];
+    if (!FILE_NAME.test(name) || !DNS_NAME.test(host))
+      faults.push(`--user '${user}': not an address of record like sip:alice@${domain}`);
+  }
+  return faults;
+}
+
+function findCollisions(items: readonly PlannedItem[]): string[] {
+  const files = items.flatMap(({ privateFile, publicFile }) => [privateFile, publicFile]);
+  const twice = new Set(files.filter((file, index) => files.indexOf(file) !== index));
+  return [...twice].map((file) => `${file}: two owners would share this file`);
+}
+
+function authorityItem(domain: string): PlannedItem {
+  return {
+    kind: "certificate",
+    profile: "authority",
+    commonName: toCommonName(`${domain} Keyhole CA`),
+    alternativeNames: [],
+    ...certificateFiles("ca"),
+    purpose: `authority of ${domain}`,
+    holder: "nobody online: it signs new certificates",
+  };
+}
+
+function hostItem({ controller, addresses }: AuthorityRequest): PlannedItem {
+  const valid = addresses.filter((address) => ipaddr.isValid(address));
+  return {
+    kind: "certificate",
+    profile: "host",
+    commonName: toCommonName(controller),
+    alternativeNames: [
+      { kind: "dns", name: controller },
+      ...valid.map((address) => ({
+        kind: "address" as const,
+        octets: Uint8Array.from(ipaddr.parse(address).toByteArray()),
+      })),
+    ],
+    ...certificateFiles(controller),
+    purpose: "TLS server, recipient of sealed SDP",
+    holder: "controller",
+  };
+}
+
+function userItem(user: string): PlannedItem {
+  const name = ADDRESS_OF_RECORD.exec(user)?.[1] ?? "";
+  return {
+    kind: "certificate",
+    profile: "user",
+    commonName: toCommonName(user),
+    alternativeNames: [{ kind: "uri", uri: user }],
+    ...certificateFiles(name),
+    purpose: `signs, seals and TLS for ${user}`,
+    holder: `device of ${name}`,
+  };
+}
+
+function keyPair(
+  name: string,
+  algorithm: "ed25519" | "x25519",
+  purpose: string,
+  holder: string,
+): PlannedItem {
+  return {
+    kind: "key-pair",
+    algorithm,
+    privateFile: `${name}.key`,
+    publicFile: `${name}.pub`,
+    purpose,
+    holder,
+  };
+}
+
+const certificateFiles = (name: string): { privateFile: string; publicFile: string } => ({
+  privateFile: `${name}.key`,
+  publicFile: `${name}.pem`,
+});
+
+const toCommonName = (name: string): string => name.slice(0, COMMON_NAME_MAX_LENGTH);
