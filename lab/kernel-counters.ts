@@ -18,13 +18,23 @@ interface NftElement {
   };
 }
 
-/** Every counted element of every set of the gateway's table; none if there is no such table. */
+interface NftObject {
+  readonly set?: { readonly name: string; readonly table: string; readonly elem?: NftElement[] };
+  readonly rule?: { readonly table: string; readonly expr: readonly object[] };
+}
+
+/** Every counted element of the sets that let packets through; none if there is no such table. */
 export function readKernelCounters(network: Network, table = "keyhole"): readonly KernelCount[] {
-  const listing = JSON.parse(network.run("gateway", ["nft", "-j", "list", "ruleset"])) as {
-    nftables: { set?: { table: string; elem?: NftElement[] } }[];
+  const { nftables } = JSON.parse(network.run("gateway", ["nft", "-j", "list", "ruleset"])) as {
+    readonly nftables: readonly NftObject[];
   };
-  return listing.nftables
-    .flatMap(({ set }) => (set?.table === table ? (set.elem ?? []) : []))
+  const accepting = nftables
+    .filter(({ rule }) => rule?.table === table && rule.expr.some((part) => "accept" in part))
+    .map(({ rule }) => JSON.stringify(rule));
+  return nftables
+    .flatMap(({ set }) => (set?.table === table ? [set] : []))
+    .filter(({ name }) => accepting.some((rule) => rule.includes(`"@${name}"`)))
+    .flatMap(({ elem = [] }) => elem)
     .flatMap(({ elem }) => (elem?.counter ? [{ ...destination(elem.val), ...elem.counter }] : []));
 }
 

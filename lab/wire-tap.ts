@@ -81,6 +81,12 @@ export function searchSignalling(streams: readonly TcpStream[], keys: readonly B
   };
 }
 
+export const isAnythingFound = (findings: Findings): boolean =>
+  Object.values(findings).some((found) => found);
+
+export const isAllFound = (findings: Findings): boolean =>
+  Object.values(findings).every((found) => found);
+
 /** What runs of base64 hold, wherever in the run it may have begun. */
 function base64Contents(octets: Buffer): Buffer[] {
   const runs = octets.toString("latin1").match(BASE64_RUN) ?? [];

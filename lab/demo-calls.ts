@@ -1,0 +1,134 @@
+/** The demo's three calls: each is placed, shown step by step, and laid beside its recording. */
+import { join } from "node:path";
+import { type CallReport, type CallStep, placeCall } from "./call.ts";
+import { placeControlCall } from "./control-call.ts";
+import type { CallFigures, DemoFigures } from "./demo-report.ts";
+import type { Screen } from "./demo-screen.ts";
+import { readIdentity } from "./identities.ts";
+import type { JsonObject } from "./lab-process.ts";
+import { isComplete, mediaFigures } from "./media-figures.ts";
+import { callSecrets, isAnswer, isOffer } from "./media-keys.ts";
+import { isMatrixAsPromised, type Phase, type PinholeMatrix } from "./pinhole-matrix.ts";
+import { readRecording } from "./recording.ts";
+import { readSignalling } from "./signalling.ts";
+import type { Stage } from "./stage.ts";
+import type { TcpStream } from "./tcp-streams.ts";
+import { type Findings, isAllFound, isAnythingFound, searchSignalling } from "./wire-tap.ts";
+
+const HASH_DIGITS = 16;
+
+export async function placeDemoCalls(
+  screen: Screen,
+  stage: Stage,
+  out: string,
+): Promise<DemoFigures> {
+  screen.section("A sealed call");
+  const call = await placeCall(stage, {
+    results: join(out, "call"),
+    sealing: { form: "rfc3185" },
+    onStep: (step, details) => showStep(screen, step, details),
+  });
+  if (call.pinholes === undefined) throw new RangeError("the call was placed without probes");
+  const figures = await examine(screen, stage, call, join(out, "call"));
+
+  screen.section("The same call in the patent's form: EnvelopedData, answered by EncryptedData");
+  const patent = await placeCall(stage, {
+    results: join(out, "patent-call"),
+    sealing: { form: "patent" },
+    probe: false,
+    hangUp: "bob",
+    onStep: (step, details) => showStep(screen, step, details),
+  });
+  const patentCall = await examine(screen, stage, patent, join(out, "patent-call"));
+  screen.check(
+    figures.recording.verdict !== "not-recorded" && patentCall.recording.verdict === "complete",
+    "without test packets among it, the recording is complete",
+  );
+
+  screen.section("What a proxy that is not trusted could read");
+  const control = await placeControlCall(stage, join(out, "control-call"));
+  const search = {
+    sealed: await findings(stage, call.signalling),
+    patent: await findings(stage, patent.signalling),
+    control: await findings(stage, control),
+  };
+  const sdpSeenOutsideTrusted = [search.sealed, search.patent].some(isAnythingFound);
+  screen.check(!sdpSeenOutsideTrusted, "sealed calls: no SRTP key, no m=, c= or a=crypto line");
+  screen.check(isAllFound(search.control), "a call in clear: the same search finds all of them");
+  return { ...figures, sdpSeenOutsideTrusted, search, pinholes: call.pinholes, patentCall };
+}
+
+/** Lays a call beside its recording. */
+async function examine(
+  screen: Screen,
+  stage: Stage,
+  call: CallReport,
+  results: string,
+): Promise<CallFigures> {
+  const { alice, bob } = call.bodySha256;
+  const messages = readSignalling(call.signalling);
+  const bodies = messages.filter(({ message }) => isOffer(message) || isAnswer(message));
+  const equal = alice === bob && bodies.length > 0;
+  screen.check(
+    equal,
+    "bob got alice's body as she sent it",
+    `SHA-256 ${bob.slice(0, HASH_DIGITS)}…`,
+  );
+
+  const recorded = await readRecording(stage.site, call, results);
+  const media = {
+    aliceToBob: mediaFigures(call, recorded, "alice"),
+    bobToAlice: mediaFigures(call, recorded, "bob"),
+  };
+  const { sent: aliceSent } = media.aliceToBob;
+  const { sent: bobSent } = media.bobToAlice;
+  screen.check(
+    isComplete(media.aliceToBob) && isComplete(media.bobToAlice),
+    "every packet sent was admitted, captured, authenticated and stored",
+    `${aliceSent} + ${bobSent}`,
+  );
+  screen.check(
+    recorded.samplesEqual,
+    "left is what alice said, right what bob said, to the sample",
+  );
+  screen.check(recorded.verified, "the recording and the ledger verify");
+  const { id, verdict, verified, wav, pcapng, durationMs, samplesEqual } = recorded;
+  return {
+    bodySha256: { alice, bob, equal },
+    media,
+    recording: { id, verdict, verified, wav, pcapng, durationMs, samplesEqual },
+  };
+}
+
+async function findings(stage: Stage, streams: readonly TcpStream[]): Promise<Findings> {
+  const bob = readIdentity(stage.site.keys, "bob");
+  const { mediaKeys } = await callSecrets(readSignalling(streams), bob);
+  return searchSignalling(streams, mediaKeys);
+}
+
+const STEP_TEXTS: Readonly<Partial<Record<CallStep, string>>> = {
+  calling: "alice makes a first key, signs and seals her SDP, sends INVITE",
+  incoming: "bob opens it with his own key and checks the signature",
+  ringing: "alice hears it ring",
+  answered: "bob answers under the same first key, alice opens the answer",
+  mediaStarted: "both talk: SRTP, 20 ms packets",
+  played: "all was said",
+  ended: "BYE",
+};
+const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
+  beforeCall: "before the call every test packet is dropped",
+  afterInvite: "INVITE: anyone → alice is open, RTP and RTCP, nothing else",
+  afterAnswer: "answer: bob ↔ alice is open, a stranger no longer passes",
+  afterBye: "after BYE every test packet is dropped",
+};
+
+function showStep(screen: Screen, step: CallStep, details: JsonObject): void {
+  if (step in PHASE_TEXTS) {
+    const phase = step as Phase;
+    const held = isMatrixAsPromised(phase, details as unknown as PinholeMatrix);
+    screen.check(held, PHASE_TEXTS[phase]);
+    return;
+  }
+  const sealed = details["sealed"] !== false;
+  screen.check(sealed, STEP_TEXTS[step] ?? step);
+}
