@@ -12,7 +12,7 @@ export interface Sound {
 /** Largest file read: two channels of 8 kHz for two hours. */
 export const WAV_BYTES_MAX = 256 * 2 ** 20;
 /** One or two channels are read and written. */
-export const WAV_CHANNELS_MAX = 2;
+const WAV_CHANNELS_MAX = 2;
 
 const HEADER_BYTES = 44;
 const FORMAT_BYTES = 16;

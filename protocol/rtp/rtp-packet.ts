@@ -33,7 +33,7 @@ export interface RtpExtension {
   readonly content: Buffer;
 }
 
-export const RTP_HEADER_BYTES_MIN = 12;
+const RTP_HEADER_BYTES_MIN = 12;
 const VERSION = 2;
 const CSRCS_MAX = 15;
 const EXTENSION_WORDS_MAX = 0xffff;

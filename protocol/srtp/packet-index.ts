@@ -3,7 +3,7 @@
  * (RFC 3711 §3.3.1 and appendix A). Pure.
  */
 
-export const SEQUENCE_NUMBERS = 2 ** 16;
+const SEQUENCE_NUMBERS = 2 ** 16;
 const HALF = 2 ** 15;
 export const ROLLOVER_COUNTER_MAX = 2 ** 32 - 1;
 
