@@ -116,5 +116,5 @@ function lastMicros(batch: Buffer | undefined): number | undefined {
 }
 
 function nowMicros(): number {
-  return Math.round((performance.timeOrigin + performance.now()) * 1000);
+  return Date.now() * 1000;
 }

@@ -72,7 +72,7 @@ export class ControlServer {
     const connection = this.#next++;
     const splitter = new LineSplitter(MAX_CONTROL_LINE_BYTES);
     this.#connections.set(connection, socket);
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       for (const line of splitter.push(chunk))
         if (line.kind === "line") this.#takeLine(connection, line.octets);
         else this.send(connection, oversizedLineReply());
