@@ -2,6 +2,8 @@
  * Why a called phone refuses an offer, and with what: the one place where a fault found in a body
  * becomes a SIP status. Pure. RFC 3261 §23.2 (493), draft-ietf-sip-e2m-sec-06 §4.1 (495).
  */
+import { isCbcCipher } from "../../protocol/cms/algorithms.ts";
+import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import type { ProtocolErrorCode } from "../../protocol/errors.ts";
 
 export interface Refusal {
@@ -29,6 +31,10 @@ export const REFUSALS = {
     "Accept",
     "application/pkcs7-mime, application/sdp",
   ]),
+  keyNotReusable: refusal(488, "Not Acceptable Here", [
+    "Warning",
+    '399 device "First key cannot be used again"',
+  ]),
   busy: refusal(486, "Busy Here"),
   declined: refusal(603, "Decline"),
   cancelled: refusal(487, "Request Terminated"),
@@ -40,6 +46,13 @@ export function refusalOf(stage: SealedStage, code: ProtocolErrorCode): Refusal 
   if (stage === "description") return REFUSALS.badDescription;
   return code === "ERR_SIGNATURE_MISSING" ? REFUSALS.signatureRequired : REFUSALS.badSignature;
 }
+
+/**
+ * The stage at which a fault in the signature counts as found. CBC proves nothing of what it
+ * decrypts to: whoever tampers with the octets must not learn from our answer whether they opened.
+ */
+export const verifyStage = ({ cipher }: FirstKey): SealedStage =>
+  isCbcCipher(cipher) ? "open" : "verify";
 
 function refusal(status: number, reason: string, ...headers: Refusal["headers"]): Refusal {
   return { status, reason, headers };

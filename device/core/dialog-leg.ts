@@ -1,0 +1,174 @@
+/**
+ * A call once its dialog is confirmed, the same on both sides: requests inside it, and BYE either
+ * way (RFC 3261 §12.2, §15). Pure.
+ *
+ * ```text
+ *        BYE received
+ * up ───────────────────────────────▶ over
+ *  └──hangUp──▶ closing ──answer to BYE, BYE received, timeout──▶ over
+ * ```
+ */
+import { isProtocolError } from "../../protocol/errors.ts";
+import { createResponse } from "../../protocol/sip/create-response.ts";
+import {
+  ackInDialog,
+  type Dialog,
+  isInDialog,
+  receiveInDialog,
+  requestInDialog,
+} from "../../protocol/sip/dialog.ts";
+import type { Target } from "../../protocol/sip/flow.ts";
+import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
+import { parseNameAddr } from "../../protocol/sip/name-addr.ts";
+import { clientKey } from "../../protocol/sip/transaction-key.ts";
+import { parseSipUri, uriParam } from "../../protocol/sip/uri.ts";
+import {
+  type CallEffect,
+  type CallInput,
+  type CallOutcome,
+  type CallParty,
+  effects,
+  type NextHop,
+} from "./call.ts";
+import type { CallEvent } from "./call-event.ts";
+import { ALLOW, newVia } from "./call-messages.ts";
+
+/** Why a call ends badly. */
+export interface CallFailure {
+  readonly reason: string;
+  readonly status?: number;
+  readonly warning?: string;
+}
+
+type State =
+  | { readonly kind: "up" }
+  | {
+      readonly kind: "closing";
+      readonly byeKey: string;
+      readonly failure: CallFailure | undefined;
+    }
+  | { readonly kind: "over" };
+
+/** The last effects of every call. */
+export function endOfCall(event: CallEvent, outcome: CallOutcome): readonly CallEffect[] {
+  return [{ kind: "media-stop" }, effects.event(event), { kind: "over", outcome }];
+}
+
+/** The last effects of a call that failed. */
+export const failureOfCall = (failure: CallFailure): readonly CallEffect[] =>
+  endOfCall({ event: "failed", ...failure }, "failed");
+
+export class DialogLeg {
+  readonly #party: CallParty;
+  #dialog: Dialog;
+  #nextHop: NextHop;
+  #state: State = { kind: "up" };
+
+  constructor(party: CallParty, dialog: Dialog, nextHop: NextHop) {
+    this.#party = party;
+    this.#dialog = dialog;
+    this.#nextHop = nextHop;
+  }
+
+  get isUp(): boolean {
+    return this.#state.kind === "up";
+  }
+
+  holds(message: SipRequest | SipResponse): boolean {
+    return isInDialog(this.#dialog, message);
+  }
+
+  /** Acknowledges a 2xx, each time it comes (RFC 3261 §13.2.2.4). */
+  acknowledge(inviteCSeq: number): CallEffect {
+    const ack = ackInDialog(this.#dialog, inviteCSeq, { via: newVia(this.#party) });
+    return effects.send({ kind: "send", message: ack, to: this.#nextHop });
+  }
+
+  /** Says goodbye; with `failure` the call ends as failed, however the BYE is answered. */
+  hangUp(failure?: CallFailure): readonly CallEffect[] {
+    if (this.#state.kind !== "up") return [];
+    const via = newVia(this.#party);
+    const { dialog, request } = requestInDialog(this.#dialog, { method: "BYE", via });
+    const byeKey = clientKey(request);
+    if (byeKey === undefined) throw new TypeError("a request of ours has a branch");
+    this.#dialog = dialog;
+    this.#state = { kind: "closing", byeKey, failure };
+    const bye = effects.send({ kind: "request", request, to: this.#nextHop });
+    return [{ kind: "media-leave" }, bye];
+  }
+
+  handle(input: CallInput): readonly CallEffect[] {
+    switch (input.kind) {
+      case "request":
+        return this.#receive(input.key, input.request);
+      case "response":
+        return input.response.status < 200 ? [] : this.#byeDone(input.key, input.response.status);
+      case "transaction-failed":
+        return this.#byeDone(input.key, 408);
+      case "flow-closed":
+        if (this.#nextHop === input.flow) this.#nextHop = nextHopOf(this.#dialog);
+        return [];
+      default:
+        return [];
+    }
+  }
+
+  #receive(key: string, request: SipRequest): readonly CallEffect[] {
+    const verdict = readInDialog(this.#dialog, request);
+    if (verdict.kind === "refused") return [this.#reply(key, request, verdict.status)];
+    switch (request.method) {
+      case "BYE":
+        this.#dialog = verdict.dialog;
+        return [this.#reply(key, request, 200), ...this.#peerHungUp()];
+      case "INVITE":
+      case "UPDATE": // the session stays as it is (RFC 3261 §14.2)
+        return [this.#reply(key, request, 488)];
+      case "OPTIONS":
+        return [this.#reply(key, request, 200)];
+      default:
+        return [this.#reply(key, request, 405)];
+    }
+  }
+
+  #reply(key: string, request: SipRequest, status: number): CallEffect {
+    return effects.respond(key, createResponse(request, status, { headers: [["Allow", ALLOW]] }));
+  }
+
+  #peerHungUp(): readonly CallEffect[] {
+    const failure = this.#state.kind === "closing" ? this.#state.failure : undefined;
+    this.#state = { kind: "over" };
+    if (failure !== undefined) return failureOfCall(failure);
+    return endOfCall({ event: "ended", reason: "peer-hung-up", status: 200 }, "well");
+  }
+
+  #byeDone(key: string, status: number): readonly CallEffect[] {
+    const state = this.#state;
+    if (state.kind !== "closing" || state.byeKey !== key) return [];
+    this.#state = { kind: "over" };
+    if (state.failure !== undefined) return failureOfCall(state.failure);
+    if (status >= 300)
+      return failureOfCall({ reason: "the goodbye was not answered well", status });
+    return endOfCall({ event: "ended", reason: "hung-up", status }, "well");
+  }
+}
+
+function readInDialog(dialog: Dialog, request: SipRequest) {
+  try {
+    return receiveInDialog(dialog, request);
+  } catch (error) {
+    if (!isProtocolError(error)) throw error;
+    return { kind: "refused", status: 400 } as const;
+  }
+}
+
+/** Where the first hop of a dialog is to be found when its connection is gone (RFC 3261 §8.1.2). */
+export function nextHopOf({ routeSet, remoteTarget }: Dialog): Target {
+  const [route] = routeSet;
+  const uri = parseSipUri(route === undefined ? remoteTarget : parseNameAddr(route).uri);
+  const secure = uri.scheme === "sips" || uriParam(uri, "transport")?.toLowerCase() === "tls";
+  return {
+    transport: secure ? "tls" : "tcp",
+    address: uri.host,
+    port: uri.port ?? (secure ? 5061 : 5060),
+  };
+}

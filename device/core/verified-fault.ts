@@ -1,0 +1,38 @@
+/**
+ * What is wrong with a body whose signature is good, but which may belong to somebody else or to
+ * another call (RFC 3261 §23.4). Pure.
+ */
+import type { VerifiedEntity } from "../../protocol/body/signed-entity.ts";
+import { isProtocolError } from "../../protocol/errors.ts";
+import type { Millis } from "../../protocol/machine.ts";
+import type { SipMessage } from "../../protocol/sip/message.ts";
+import { messageAddress } from "../../protocol/sip/name-addr.ts";
+import { addressOfRecord } from "../../protocol/sip/uri.ts";
+import { compareSignedHeaders } from "./signed-headers.ts";
+
+/**
+ * The fault in words, or undefined. The signer must hold the address of record in `field`: From
+ * of an offer, To of an answer.
+ */
+export function verifiedFault(
+  { signer, sipfrag }: VerifiedEntity,
+  message: SipMessage,
+  field: "From" | "To",
+  now: Millis,
+): string | undefined {
+  const { uri } = messageAddress(message, field);
+  if (!signer.uris.some((each) => isSameUser(each, uri))) return `signed by another than ${field}`;
+  const verdict = compareSignedHeaders(sipfrag, message, now);
+  if (verdict === "differ") return "the headers are not those that were signed";
+  return verdict === "stale" ? "signed too long ago, or in the future" : undefined;
+}
+
+/** One address of record in two spellings. What is no SIP URI is nobody's. */
+export function isSameUser(a: string, b: string): boolean {
+  try {
+    return addressOfRecord(a) === addressOfRecord(b);
+  } catch (error) {
+    if (!isProtocolError(error)) throw error;
+    return false;
+  }
+}
