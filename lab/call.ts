@@ -25,7 +25,8 @@ export interface CallOptions {
   readonly alterPacket?: number;
   readonly hangUp?: PhoneName;
   readonly changeConfig?: (phone: PhoneName, config: Config) => Config;
-  readonly onStep?: (step: CallStep, details: JsonObject) => void;
+  /** Waited for: what it does happens at that moment of the call. */
+  readonly onStep?: (step: CallStep, details: JsonObject) => void | Promise<void>;
 }
 
 export type CallStep =
@@ -75,26 +76,26 @@ export async function placeCall(stage: Stage, options: CallOptions): Promise<Cal
   const phones = await startPhones(stage, options);
   const { alice, bob } = phones;
   const incoming = await bob.event("incoming");
-  onStep("incoming", incoming);
+  await onStep("incoming", incoming);
   bob.tell("ring");
-  onStep("ringing", await alice.event("ringing"));
+  await onStep("ringing", await alice.event("ringing"));
   const afterInvite = await probe("afterInvite");
   const beforeAnswer = readKernelCounters(stage.network);
 
   bob.tell("answer");
-  onStep("answered", await alice.event("answered"));
+  await onStep("answered", await alice.event("answered"));
   await Promise.all([alice.event("media-started"), bob.event("media-started")]);
-  onStep("mediaStarted", {});
+  await onStep("mediaStarted", {});
   const afterAnswer = await probe("afterAnswer");
 
   await Promise.all([alice.event("played"), bob.event("played")]);
-  onStep("played", {});
+  await onStep("played", {});
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const beforeBye = readKernelCounters(stage.network);
 
   phones[hangUp].tell("hangup");
   await Promise.all([alice.event("ended"), bob.event("ended")]);
-  onStep("ended", {});
+  await onStep("ended", {});
   const afterBye = await probe("afterBye");
   const [aliceEnded, bobEnded] = await Promise.all([
     alice.event("media-ended"),
@@ -132,7 +133,7 @@ export async function startPhones(
   });
   const bob = await startBob(stage.network, stage.site, options("bob"));
   const alice = startAlice(stage.network, stage.site, options("alice"));
-  onStep?.("calling", await alice.event("calling"));
+  await onStep?.("calling", await alice.event("calling"));
   return { alice, bob };
 }
 
@@ -142,7 +143,7 @@ function matrixProber(stage: Stage, { probe = true, onStep }: CallOptions): Matr
   return async (phase) => {
     if (!probe) return undefined;
     const matrix = await probeMatrix(stage.probes, MEDIA_PORTS);
-    onStep?.(phase, matrix);
+    await onStep?.(phase, matrix);
     return matrix;
   };
 }

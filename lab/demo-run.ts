@@ -42,8 +42,9 @@ async function playOnStage(screen: Screen, out: string): Promise<DemoFigures> {
     showRights(screen, stage);
     return await placeDemoCalls(screen, stage, out);
   } finally {
+    const codes = Object.values(await stage.stop());
     keepResults(stage, out);
-    const codes = Object.values(await stage.close());
+    stage.site.remove();
     const gently = codes.every((code) => code === 0);
     screen.check(gently, "all programs ended when asked; the network is gone");
   }

@@ -33,9 +33,13 @@ export interface Stage {
   readonly hop: HostileHop | undefined;
   /** Starts one of the programs anew, after a test has ended it. */
   restart(program: GatewayProgram): Promise<LabProcess>;
-  /** Asks every program to end and returns the exit codes of the gateway's. */
-  close(): Promise<Readonly<Partial<Record<GatewayProgram, number | null>>>>;
+  /** Asks every program to end, once, and returns the exit codes of the gateway's. */
+  stop(): Promise<ExitCodes>;
+  /** As `stop`, and removes the site with its keys, store and logs. */
+  close(): Promise<ExitCodes>;
 }
+
+type ExitCodes = Readonly<Partial<Record<GatewayProgram, number | null>>>;
 
 /** In this order: each finds the socket of the one before. */
 const START_ORDER = ["recorder", "agent", "controller"] as const;
@@ -71,9 +75,19 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       await start(program);
       onStep(program);
     }
+    const parts = { network, site, programs, kamailio, probes, hop };
+    let stopped: Promise<ExitCodes> | undefined;
+    const stop = (): Promise<ExitCodes> => {
+      stopped ??= stopStage({ ...parts, relay });
+      return stopped;
+    };
     return {
-      ...{ network, site, programs, kamailio, probes, hop, restart: start },
-      close: () => closeStage({ network, site, programs, kamailio, probes, hop, relay }),
+      ...{ ...parts, restart: start, stop },
+      async close() {
+        const codes = await stop();
+        site.remove();
+        return codes;
+      },
     };
   } catch (error) {
     network.close();
@@ -81,9 +95,11 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   }
 }
 
-type Closing = Omit<Stage, "close" | "restart"> & { readonly relay: SlowRelay | undefined };
+type Stopping = Pick<Stage, "network" | "programs" | "kamailio" | "probes" | "hop"> & {
+  readonly relay: SlowRelay | undefined;
+};
 
-async function closeStage(stage: Closing): ReturnType<Stage["close"]> {
+async function stopStage(stage: Stopping): Promise<ExitCodes> {
   const codes: Partial<Record<GatewayProgram, number | null>> = {};
   for (const program of START_ORDER.toReversed()) {
     const running = stage.programs[program];
@@ -92,6 +108,5 @@ async function closeStage(stage: Closing): ReturnType<Stage["close"]> {
   stage.relay?.close();
   await Promise.all([stage.kamailio.stop(), stage.probes.close(), stage.hop?.close()]);
   stage.network.close();
-  stage.site.remove();
   return codes;
 }
