@@ -1,14 +1,23 @@
 /**
  * One agent in the lab's gateway, a recorder that only listens, and a controller's end of the control socket.
  */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "smol-toml";
 import { startProgram } from "../../lab/gateway.ts";
-import type { LabProcess } from "../../lab/lab-process.ts";
+import { LabProcess } from "../../lab/lab-process.ts";
 import { createNetwork, type Network } from "../../lab/network.ts";
 import { type Flow, openProbes, type Probes } from "../../lab/probe.ts";
 import type { Site } from "../../lab/site.ts";
@@ -16,7 +25,7 @@ import { agentConfig, IDENTITIES } from "../../lab/site-config.ts";
 import { decodeNflog } from "../../protocol/capture/nflog.ts";
 import { decodeUdp, type UdpDatagram } from "../../protocol/capture/udp.ts";
 import { decodeAgentLine } from "../../protocol/control/line-codec.ts";
-import type { AgentMessage, ControlRequest } from "../../protocol/control/messages.ts";
+import type { AgentMessage } from "../../protocol/control/messages.ts";
 import { IngestFramer } from "../../protocol/ingest/frames.ts";
 import {
   decodeAgentMessage,
@@ -26,6 +35,19 @@ import {
 import { LineSplitter } from "../../runtime/line-stream.ts";
 
 const WAIT_MS = 5_000;
+const TRAFFIC = `
+  const [address, port, rate] = process.argv.slice(1);
+  const socket = require("node:dgram").createSocket("udp4");
+  const send = () => { for (let i = 0; i < rate / 200; i++) socket.send(Buffer.alloc(32), port, address); };
+  socket.bind(0, () => setInterval(send, 5));
+`;
+const SINK = `
+  let packets = 0;
+  const socket = require("node:dgram").createSocket("udp4").on("message", () => packets++);
+  const say = (event) => console.log(JSON.stringify(event));
+  process.stdin.on("data", () => say({ event: "received", packets }));
+  socket.bind(Number(process.argv[1]), () => say({ event: "ready" }));
+`;
 
 export const ALICE = { address: "10.10.0.2", port: 20_000 };
 export const BOB = { address: "10.20.0.2", port: 30_000 };
@@ -39,6 +61,10 @@ export interface Harness {
   startAgent(): Promise<LabProcess>;
   connect(): Promise<ControlClient>;
   nft(...argv: string[]): string;
+  /** Sends UDP packets of 32 octets from a host, about so many a second, until killed. */
+  startTraffic(host: "alice" | "bob", to: typeof ALICE, packetsPerSecond: number): ChildProcess;
+  /** Counts what a host's port receives. */
+  startSink(host: "alice" | "bob", port: number): Promise<{ received(): Promise<number> }>;
   close(): Promise<void>;
 }
 
@@ -74,6 +100,21 @@ export async function openHarness(): Promise<Harness> {
       return client;
     },
     nft: (...argv) => network.run("gateway", ["nft", ...argv]),
+    startTraffic(host, { address, port }, packetsPerSecond) {
+      const args = [address, port, packetsPerSecond].map(String);
+      return network.spawn(host, [process.execPath, "-e", TRAFFIC, ...args], { stdio: "ignore" });
+    },
+    async startSink(host, port) {
+      const argv = [process.execPath, "-e", SINK, String(port)];
+      const sink = new LabProcess("sink", network.spawn(host, argv, { stdio: "pipe" }));
+      await sink.event({ event: "ready" });
+      return {
+        async received() {
+          sink.send({});
+          return Number((await sink.event({ event: "received" }))["packets"]);
+        },
+      };
+    },
     async close() {
       for (const client of clients) client.close();
       await Promise.all(agents.map((agent) => agent.stop("SIGKILL")));
@@ -175,14 +216,14 @@ export class ControlClient {
     this.#socket.write(octets);
   }
 
-  async ask(request: Omit<ControlRequest, "id"> & Record<string, unknown>) {
+  async ask(request: object) {
     const id = `r${this.#nextId++}`;
     this.write(`${JSON.stringify({ ...request, id })}\n`);
     return this.reply(id);
   }
 
   async hello(controller = "ss1.atlanta.example.com"): Promise<void> {
-    const reply = await this.ask({ kind: "hello", version: 1, controller } as never);
+    const reply = await this.ask({ kind: "hello", version: 1, controller });
     if (!reply.ok) throw new Error("hello refused");
   }
 
@@ -217,7 +258,7 @@ export function flow(from: { address: string; port: number }, to: typeof ALICE):
 export function put(
   session: string,
   revision: number,
-  pinholes: Readonly<Record<string, [Partial<typeof ALICE>, typeof ALICE]>>,
+  pinholes: Readonly<Record<string, readonly [Partial<typeof ALICE>, typeof ALICE]>>,
   more: Record<string, unknown> = {},
 ) {
   return {
@@ -233,7 +274,7 @@ export function put(
       component: "rtp",
     })),
     ...more,
-  } as never;
+  };
 }
 
 export async function waitFor<T>(
@@ -248,4 +289,20 @@ export async function waitFor<T>(
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
     await sleep(5);
   }
+}
+
+/** Live descendants of a process, with their command lines. */
+export function childrenOf(pid: number): { pid: number; command: string }[] {
+  const read = (file: string) => {
+    try {
+      return readFileSync(file, "latin1");
+    } catch {
+      return "";
+    }
+  };
+  const children = read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number);
+  return children.flatMap((child) => [
+    { pid: child, command: read(`/proc/${child}/cmdline`).replaceAll("\0", " ") },
+    ...childrenOf(child),
+  ]);
 }

@@ -1,57 +1,245 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
+import { rightsOf } from "../../lab/gateway.ts";
+import type { LabProcess } from "../../lab/lab-process.ts";
 import {
   ALICE,
   BOB,
   type ControlClient,
+  childrenOf,
   flow,
   type Harness,
   openHarness,
   put,
   STRANGER,
+  waitFor,
 } from "./agent-harness.ts";
 
+const PROBE_BYTES = 20 + 8 + 16;
+const RECORDING = {
+  recording: { recording: "3f2b6c1e-8f0a-4f6e-9a44-1d2f3c4b5a69", sealedOrder: "c2VhbGVk" },
+};
+const bob = flow(BOB, ALICE);
+const stranger = flow(STRANGER, ALICE);
+
 let harness: Harness;
+let agent: LabProcess;
 let client: ControlClient;
 
 before(async () => {
   harness = await openHarness();
-  await harness.startAgent();
+  agent = await harness.startAgent();
   client = await harness.connect();
   await client.hello();
+});
+afterEach(async () => {
+  await client.ask({ kind: "session.close", session: "call", reason: "test" });
+  harness.recorder.answer = "accepted";
 });
 after(() => harness?.close());
 
 test("media passes exactly through what was put, and is counted to the last packet", async () => {
   const { probes } = harness;
-  const [bob, stranger] = [flow(BOB, ALICE), flow(STRANGER, ALICE)];
-  const closedOnes = [flow(BOB, { ...ALICE, port: ALICE.port + 2 }), flow(ALICE, BOB)];
-  assert.deepEqual(await probes.try([bob, stranger, ...closedOnes]), [false, false, false, false]);
+  const flows = [bob, stranger, flow(BOB, { ...ALICE, port: ALICE.port + 2 }), flow(ALICE, BOB)];
+  assert.deepEqual(await probes.try(flows), [false, false, false, false]);
 
   const first = await client.ask(put("call", 1, { alice: [{}, ALICE] }));
   assert.deepEqual(first, { kind: "reply", id: first.id, ok: true, applied: 1 });
-  assert.deepEqual(await probes.try([bob, stranger, ...closedOnes]), [true, true, false, false]);
+  assert.deepEqual(await probes.try(flows), [true, true, false, false]);
 
-  const narrow = {
-    alice: [{ address: BOB.address }, ALICE],
-    bob: [{ address: ALICE.address }, BOB],
-  } as const;
-  const second = await client.ask(put("call", 2, narrow as never));
+  const second = await client.ask(
+    put("call", 2, {
+      alice: [{ address: BOB.address }, ALICE],
+      bob: [{ address: ALICE.address }, BOB],
+    }),
+  );
   assert.equal(second.ok && second.applied, 2);
-  assert.deepEqual(await probes.try([bob, stranger, ...closedOnes]), [true, false, false, true]);
+  assert.deepEqual(await probes.try(flows), [true, false, false, true]);
 
-  const closed = await client.ask({
-    kind: "session.close",
-    session: "call",
-    reason: "bye",
-  } as never);
-  const udp = 20 + 8 + 16;
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
   assert.deepEqual(closed, {
     kind: "reply",
     id: closed.id,
     ok: true,
-    counters: { alice: { packets: 3, bytes: 3 * udp }, bob: { packets: 1, bytes: udp } },
+    counters: {
+      alice: { packets: 3, bytes: 3 * PROBE_BYTES },
+      bob: { packets: 1, bytes: PROBE_BYTES },
+    },
     exact: true,
   });
-  assert.deepEqual(await probes.try([bob, stranger, ...closedOnes]), [false, false, false, false]);
+  assert.deepEqual(await probes.try(flows), [false, false, false, false]);
+});
+
+test("a pinhole for one socket admits no other port", async () => {
+  await client.ask(put("call", 1, { alice: [BOB, ALICE] }));
+  const otherPort = flow({ ...BOB, port: BOB.port + 1 }, ALICE);
+  assert.deepEqual(await harness.probes.try([bob, otherPort, stranger]), [true, false, false]);
+});
+
+test("what is no UDP of the realm's media ports is left alone", async () => {
+  const ports = [5060, 53, 16_383].map((port) => flow(BOB, { ...ALICE, port }));
+  assert.deepEqual(await harness.probes.try(ports), [true, true, true]);
+});
+
+test("a refused put changes nothing", async () => {
+  await client.ask(put("call", 1, { alice: [{ address: BOB.address }, ALICE] }));
+  const rules = () => harness.nft("list", "set", "inet", "keyhole", "peer4");
+  const before = rules();
+  const refused = [
+    [put("call", 2, { alice: [{}, ALICE], far: [{}, BOB] }), "ERR_CONTROL_REALM", "pinholes.1"],
+    [
+      put("call", 2, { a: [{}, { ...ALICE, port: 1023 }] }),
+      "ERR_CONTROL_REALM",
+      "pinholes.0.to.port",
+    ],
+    [
+      put("call", 2, { a: [{}, { ...ALICE, address: "127.0.0.1" }] }),
+      "ERR_CONTROL_REALM",
+      "pinholes.0.to.address",
+    ],
+    [
+      put("call", 2, { a: [{ address: "224.0.0.1" }, ALICE] }),
+      "ERR_CONTROL_REALM",
+      "pinholes.0.from.address",
+    ],
+    [put("other", 1, { a: [{}, ALICE] }), "ERR_CONTROL_STATE", "pinholes.0"],
+    [{ ...put("call", 2, {}), colour: 1 }, "ERR_CONTROL_VALUE", "colour"],
+  ] as const;
+  for (const [request, code, path] of refused) {
+    const reply = await client.ask(request);
+    assert.ok(!reply.ok);
+    assert.deepEqual([reply.error.code, reply.error.path], [code, path]);
+  }
+  assert.equal(rules(), before);
+  assert.deepEqual(await harness.probes.try([bob, stranger]), [true, false]);
+});
+
+test("a malformed or oversized line costs an error, not the connection or a session", async () => {
+  await client.ask(put("call", 1, { alice: [{}, ALICE] }));
+  for (const [line, code] of [
+    ["{not json}\n", "ERR_CONTROL_SYNTAX"],
+    [`${"x".repeat(200_000)}\n`, "ERR_CONTROL_LIMIT"],
+    [Buffer.from([0xff, 0xfe, 0x0a]), "ERR_CONTROL_SYNTAX"],
+    ['{"kind":"session.put","id":null}\n', "ERR_CONTROL_VALUE"],
+  ] as const) {
+    const seen = client.messages.length;
+    client.write(line);
+    const reply = await waitFor("an error", () => client.messages[seen]);
+    assert.ok(reply.kind === "reply" && !reply.ok);
+    assert.equal(reply.error.code, code);
+  }
+  assert.equal(client.isOpen, true);
+  assert.deepEqual(await harness.probes.try([bob]), [true]);
+  const health = await client.ask({ kind: "health" });
+  assert.deepEqual(health.ok && health.health, {
+    firewall: true,
+    capture: true,
+    recorder: true,
+    sessions: 1,
+    pinholes: 1,
+  });
+});
+
+test("exactly the admitted packets reach the recorder, whose order comes before them", async () => {
+  const { recorder, probes } = harness;
+  const to = { ...ALICE, port: 22_000 }; // a port of its own: copies come up to a second late
+  const [admitted, dropped] = [flow(BOB, to), flow(STRANGER, to)];
+  const seen = recorder.messages.length;
+  const copies = () =>
+    recorder.captured().filter(({ destinationPort }) => destinationPort === to.port);
+  const pinholes = { alice: [{ address: BOB.address }, to] } as const;
+  const reply = await client.ask(put("call", 1, pinholes, RECORDING));
+  assert.equal(reply.ok && reply.recording, "accepted");
+  await probes.try([admitted, dropped, admitted, dropped, admitted]);
+  await waitFor("three copies", () => copies().length >= 3);
+  const told = recorder.messages.slice(seen).map(({ kind }) => kind);
+  assert.equal(told.filter((kind) => kind === "order" || kind === "batch")[0], "order");
+  assert.equal((await client.event("pinhole.active")).pinhole, "alice");
+
+  await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  await waitFor("close", () => recorder.of("close").at(-1)?.reason === "bye");
+  assert.deepEqual(
+    copies().map(({ source, destination }) => [source, destination]),
+    Array(3).fill([BOB.address, ALICE.address]),
+  );
+  assert.deepEqual(recorder.of("close").at(-1), {
+    kind: "close",
+    session: "call",
+    reason: "bye",
+    counters: { alice: { packets: 3, bytes: 3 * PROBE_BYTES, to } },
+  });
+});
+
+test("the last count is exact while packets keep coming: each passed, counted and copied packet is one", async () => {
+  const { recorder } = harness;
+  const to = { ...ALICE, port: 24_000 };
+  const traffic = harness.startTraffic("bob", to, 4000);
+  const sink = await harness.startSink("alice", to.port);
+  const copies = () =>
+    recorder.captured().filter(({ destinationPort }) => destinationPort === to.port);
+  await client.ask(put("call", 1, { alice: [{}, to] }, RECORDING));
+  await waitFor("traffic", () => copies().length > 1000);
+  await client.ask(put("call", 2, { alice: [{ address: BOB.address }, to] }, RECORDING));
+  await waitFor("more traffic", () => copies().length > 2000);
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  traffic.kill();
+  assert.ok(closed.ok && closed.exact === true);
+  const { packets = 0 } = closed.counters?.["alice"] ?? {};
+  assert.ok(packets > 2000);
+  await waitFor("every copy", () => copies().length >= packets);
+  assert.equal(copies().length, packets);
+  assert.equal(await sink.received(), packets);
+});
+
+test("a recorder that refuses or does not answer is told in the reply; who must be recorded gets no hole", async () => {
+  const { recorder, probes } = harness;
+  recorder.answer = { refused: "no such controller" };
+  const refused = await client.ask(put("call", 1, { alice: [{}, ALICE] }, RECORDING));
+  assert.deepEqual(refused.ok && refused.recording, { refused: "no such controller" });
+  await client.ask({ kind: "session.close", session: "call", reason: "test" });
+
+  recorder.answer = undefined;
+  const silent = await client.ask(put("call", 1, { alice: [{}, ALICE] }, RECORDING));
+  assert.deepEqual(silent.ok && silent.recording, { refused: "recorder did not answer" });
+  await client.ask({ kind: "session.close", session: "call", reason: "test" });
+
+  const required = { recording: { ...RECORDING.recording, required: true } };
+  const reply = await client.ask(put("call", 1, { alice: [{}, ALICE] }, required));
+  assert.deepEqual(!reply.ok && reply.error.path, "recording");
+  assert.deepEqual(await probes.try([bob]), [false]);
+});
+
+test("a killed capture is back within a moment, its gap is stated, no hole closes", async () => {
+  const { recorder, probes } = harness;
+  recorder.messages.length = 0;
+  await client.ask(put("call", 1, { alice: [{}, ALICE] }, RECORDING));
+  await probes.try([bob]);
+  const capture = childrenOf(agent.pid).find(({ command }) => command.includes("capture-child"));
+  assert.ok(capture);
+  const killedAt = Date.now();
+  process.kill(capture.pid, "SIGKILL");
+  assert.deepEqual(await probes.try([bob]), [true]);
+  const gap = await waitFor("gap", () => recorder.of("gap")[0]);
+  console.log("gap ms", gap.toMicros / 1000 - killedAt);
+  const loss = await client.event("loss");
+  assert.equal(gap.reason, "capture restarted");
+  assert.deepEqual([loss.fromMicros, loss.toMicros], [gap.fromMicros, gap.toMicros]);
+  assert.ok(gap.fromMicros <= killedAt * 1000 && gap.toMicros >= killedAt * 1000);
+  assert.ok(gap.toMicros - killedAt * 1000 < 2_000_000, "ready again within two seconds");
+
+  const before = recorder.captured().length;
+  await probes.try([bob, bob]);
+  await waitFor("copies again", () => recorder.captured().length >= before + 2);
+});
+
+test("the agent keeps CAP_NET_ADMIN alone, and so do its children", () => {
+  const netAdmin = 1n << 12n;
+  const children = childrenOf(agent.pid);
+  assert.ok(children.length >= 3, "nft, its monitor and the capture");
+  for (const pid of [agent.pid, ...children.map((child) => child.pid)]) {
+    const { uid, capabilities, noNewPrivileges } = rightsOf(pid);
+    const { effective, permitted, bounding, ambient } = capabilities;
+    assert.deepEqual([effective, permitted, bounding, ambient], Array(4).fill(netAdmin));
+    assert.deepEqual([uid, noNewPrivileges], [6102, true]);
+  }
 });

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { LabProcess } from "../../lab/lab-process.ts";
+import {
+  ALICE,
+  BOB,
+  type ControlClient,
+  childrenOf,
+  flow,
+  type Harness,
+  openHarness,
+  put,
+  STRANGER,
+  waitFor,
+} from "./agent-harness.ts";
+
+const DEAD_MAN_MS = 10_000;
+const PROBE_BYTES = 20 + 8 + 16;
+const bob = flow(BOB, ALICE);
+const stranger = flow(STRANGER, ALICE);
+const other = { ...ALICE, port: 20_100 };
+const narrow = { alice: [{ address: BOB.address }, ALICE] } as const;
+
+let harness: Harness;
+let agent: LabProcess;
+let client: ControlClient;
+
+before(async () => {
+  harness = await openHarness();
+  agent = await harness.startAgent();
+  client = await greet();
+});
+after(() => harness?.close());
+
+async function greet(): Promise<ControlClient> {
+  const fresh = await harness.connect();
+  await fresh.hello();
+  return fresh;
+}
+
+test("an agent that is killed and started again keeps holes and counts; what is not named again is closed", async () => {
+  const { probes } = harness;
+  await client.ask(put("call", 1, { alice: [{}, ALICE] }));
+  await client.ask(put("left", 1, { alice: [{}, other] }));
+  assert.deepEqual(await probes.try([bob, stranger]), [true, true]);
+  await client.ask(put("call", 2, narrow));
+  assert.deepEqual(await probes.try([bob]), [true]);
+
+  agent.signal("SIGKILL");
+  await agent.exited;
+  assert.deepEqual(await probes.try([bob, stranger]), [true, false], "open while nobody is there");
+  const traffic = harness.startTraffic("bob", other, 400);
+  const sink = await harness.startSink("alice", other.port);
+  agent = await harness.startAgent();
+  const passedAtStart = await sink.received();
+  assert.deepEqual(await probes.try([bob, stranger]), [true, false], "open when it is back");
+  client = await greet();
+
+  await client.ask({ kind: "sync.begin", epoch: "2" });
+  const again = await client.ask(put("call", 2, narrow));
+  assert.equal(again.ok && again.applied, 2);
+  const wrong = await client.ask({ kind: "sync.end", count: 2 });
+  assert.equal(!wrong.ok && wrong.error.path, "count");
+  assert.ok((await sink.received()) >= passedAtStart, "a wrong count closes nothing");
+  const synced = await client.ask({ kind: "sync.end", count: 1 });
+  assert.deepEqual(synced.ok && synced.closed, ["left"]);
+  traffic.kill();
+  assert.deepEqual(await probes.try([bob, flow(BOB, other)]), [true, false]);
+
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  const counters = { alice: { packets: 6, bytes: 6 * PROBE_BYTES } };
+  assert.deepEqual(closed.ok && [closed.counters, closed.exact], [counters, true]);
+});
+
+test("no packet of a running call is lost to a restart of the agent", async () => {
+  const sink = await harness.startSink("alice", ALICE.port);
+  await client.ask(put("call", 1, narrow));
+  const traffic = harness.startTraffic("bob", ALICE, 1000);
+  await waitFor("traffic", () =>
+    harness.nft("list", "set", "inet", "keyhole", "peer4").includes("packets"),
+  );
+  agent.signal("SIGKILL");
+  await agent.exited;
+  agent = await harness.startAgent();
+  client = await greet();
+  await client.ask(put("call", 1, narrow));
+  await sleep(200);
+  traffic.kill();
+  await sleep(100);
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  const received = await sink.received();
+  assert.ok(received > 500);
+  assert.equal(closed.ok && closed.counters?.["alice"]?.packets, received);
+  assert.match(harness.nft("list", "counter", "inet", "keyhole", "refused"), /packets \d+/);
+  assert.equal(closed.ok && closed.exact, true);
+});
+
+test("a lease that is not renewed closes its session, with an event", async () => {
+  await client.ask({ ...put("brief", 1, { alice: [{}, other] }), leaseMs: 1000 });
+  assert.deepEqual(await harness.probes.try([flow(BOB, other)]), [true]);
+  const expired = await client.event("session.expired");
+  assert.deepEqual([expired.session, expired.counters["alice"]?.packets], ["brief", 1]);
+  assert.deepEqual(await harness.probes.try([flow(BOB, other)]), [false]);
+});
+
+test("killed nft processes are started again, and nothing is lost but exactness", async () => {
+  await client.ask(put("call", 1, narrow));
+  for (const { pid, command } of childrenOf(agent.pid))
+    if (command.startsWith("nft ")) process.kill(pid, "SIGKILL");
+  const [opened, next] = await Promise.all([
+    client.ask(put("more", 1, { alice: [{}, other] })),
+    client.ask(put("call", 2, { alice: [{}, ALICE] })),
+  ]);
+  assert.deepEqual([opened.ok, next.ok], [true, true]);
+  assert.deepEqual(await harness.probes.try([bob, flow(STRANGER, other)]), [true, true]);
+  for (const session of ["more", "call"])
+    await client.ask({ kind: "session.close", session, reason: "test" });
+  assert.deepEqual(await harness.probes.try([bob, flow(STRANGER, other)]), [false, false]);
+});
+
+test("a table that someone else flushed is made anew, and what it lost is not called exact", async () => {
+  await client.ask(put("call", 1, narrow));
+  harness.nft("flush", "ruleset");
+  const isBack = () => {
+    try {
+      return harness.nft("list", "set", "inet", "keyhole", "peer4").includes(ALICE.address);
+    } catch {
+      return false;
+    }
+  };
+  await waitFor("the table", isBack);
+  await waitFor("the dead-man element", () =>
+    harness.nft("list", "set", "inet", "keyhole", "alive").includes("udp"),
+  );
+  assert.deepEqual(await harness.probes.try([bob, stranger]), [true, false]);
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "test" });
+  assert.equal(closed.ok && closed.exact, false);
+});
+
+test("the agent is dead: the kernel closes every hole by itself, and a late successor opens none of them", async () => {
+  const { probes } = harness;
+  await client.ask(put("call", 1, narrow));
+  assert.deepEqual(await probes.try([bob]), [true]);
+  agent.signal("SIGKILL");
+  await agent.exited;
+  const diedAt = Date.now();
+  assert.deepEqual(await probes.try([bob]), [true], "not at once");
+  let isOpen = true;
+  while (isOpen && Date.now() - diedAt < DEAD_MAN_MS + 500) {
+    await sleep(250);
+    [isOpen = true] = await probes.try([bob]);
+  }
+  assert.equal(isOpen, false);
+  const closedAfterMs = Date.now() - diedAt;
+  assert.ok(closedAfterMs > 4_000, `a restart has its time: ${closedAfterMs} ms`);
+
+  agent = await harness.startAgent();
+  assert.deepEqual(await probes.try([bob]), [false], "opened by nobody's wish");
+  client = await greet();
+  await client.ask(put("call", 1, narrow));
+  const [again] = await probes.try([bob]);
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  assert.equal(again, true);
+  assert.ok(closed.ok && closed.exact && (closed.counters?.["alice"]?.packets ?? 0) >= 3);
+});
