@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { assertNever, ProtocolError } from "../errors.ts";
 import { MAX_SEALED_ORDER_BYTES } from "../sealing/order.ts";
+import { addressField } from "./address-field.ts";
 import {
   type CapturedPacket,
   decodeBatch,
@@ -37,7 +38,7 @@ const pinholeCount = z.strictObject({
   packets: count,
   bytes: count,
   to: z.strictObject({
-    address: z.union([z.ipv4(), z.ipv6()]),
+    address: addressField,
     port: z.int().min(1).max(65_535),
   }),
 });

@@ -8,6 +8,7 @@
 
 import { z } from "zod";
 import { ProtocolError } from "../errors.ts";
+import { addressField } from "./address-field.ts";
 
 /** Streams that one order may name. */
 export const MAX_ORDER_STREAMS = 16;
@@ -17,7 +18,7 @@ export const MAX_ORDER_PAYLOADS = 32;
 export const MAX_ORDER_BYTES = 32 * 1024;
 
 const port = z.int().min(1).max(65_535);
-const address = z.union([z.ipv4(), z.ipv6()]);
+const address = addressField;
 const text = z.string().min(1).max(1024);
 
 const payload = z.strictObject({

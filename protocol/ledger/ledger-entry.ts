@@ -26,6 +26,8 @@ const ZERO_SHA256 = "0".repeat(64);
 const sha256 = z.string().regex(/^[\da-f]{64}$/);
 const act = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("recording.opened"), recording: z.uuid() }),
+  /** A recorder that had been interrupted goes on with it, in a new segment. */
+  z.strictObject({ kind: z.literal("recording.resumed"), recording: z.uuid() }),
   z.strictObject({
     kind: z.literal("recording.closed"),
     recording: z.uuid(),

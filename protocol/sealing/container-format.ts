@@ -119,8 +119,8 @@ export function encodeChunkHead(isLast: boolean, ciphertextBytes: number): Buffe
  */
 export function scanContainer(octets: Uint8Array): ContainerScan {
   const file = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
-  if (!file.subarray(0, CONTAINER_MAGIC.length).equals(CONTAINER_MAGIC))
-    throw syntax("is no recording");
+  const begin = file.subarray(0, CONTAINER_MAGIC.length);
+  if (!begin.equals(CONTAINER_MAGIC.subarray(0, begin.length))) throw syntax("is no recording");
   const segments: Segment[] = [];
   let at = 0;
   while (at < file.length) {

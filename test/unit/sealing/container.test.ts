@@ -93,10 +93,8 @@ describe("sealed recording", () => {
 
   it("shows every truncation", () => {
     const file = fileOf(write(["one", "two"]));
-    for (let end = 8; end < file.length; end++)
+    for (let end = 0; end < file.length; end++)
       assert.throws(() => open(file.subarray(0, end)), hasCode("ERR_RECORDING_TRUNCATED"));
-    for (let end = 0; end < 8; end++)
-      assert.throws(() => open(file.subarray(0, end)), hasCode("ERR_RECORDING_SYNTAX"));
   });
 
   it("shows chunks swapped, doubled, dropped and taken from another recording", () => {
@@ -241,7 +239,7 @@ describe("scan without a key", () => {
     const file = fileOf(parts);
     const ends = [parts.header.length];
     for (const chunk of parts.chunks) ends.push((ends.at(-1) ?? 0) + chunk.length);
-    for (let length = 8; length <= file.length; length++) {
+    for (let length = 0; length <= file.length; length++) {
       const scan = scanContainer(file.subarray(0, length));
       const whole = ends.filter((end) => end <= length).at(-1) ?? 0;
       assert.equal(scan.wholeBytes, whole);
