@@ -29,6 +29,9 @@ export type CmsMessage =
       readonly mac: Buffer;
     } & SealedContent);
 
+const ENCRYPTED_VERSIONS = [0, 2]; // RFC 5652 §8
+const ENVELOPED_VERSIONS = [0, 2, 3, 4]; // RFC 5652 §6.1
+const AUTH_ENVELOPED_VERSIONS = [0]; // RFC 5083 §2.1
 const NO_ATTRIBUTES = Buffer.alloc(0);
 
 /**
@@ -41,14 +44,17 @@ export function decodeMessage(octets: Uint8Array): CmsMessage {
   const type = readOid(contentType);
   if (content?.tag !== contextTag(0))
     throw new ProtocolError("ERR_CMS_SYNTAX", "ContentInfo without content");
-  const [version, ...fields] = readSequence(content.children[0]);
-  readSmallInteger(version);
+  const [versionField, ...fields] = readSequence(content.children[0]);
+  const version = readSmallInteger(versionField);
   switch (type) {
     case OID.encryptedData:
+      expectVersion(version, ENCRYPTED_VERSIONS);
       return { kind: "encrypted", contentInfo: fields[0], reference: readUnprotected(fields[1]) };
     case OID.envelopedData:
+      expectVersion(version, ENVELOPED_VERSIONS);
       return readEnveloped(withoutOriginatorInfo(fields));
     case OID.authEnvelopedData:
+      expectVersion(version, AUTH_ENVELOPED_VERSIONS);
       return readAuthEnveloped(withoutOriginatorInfo(fields));
     default:
       throw new ProtocolError("ERR_CMS_UNSUPPORTED", "not a sealed message");
@@ -58,6 +64,10 @@ export function decodeMessage(octets: Uint8Array): CmsMessage {
 /** ContentInfo around the fields of one of the three types (RFC 5652 §3). */
 export const encodeMessage = (type: string, ...fields: readonly Uint8Array[]): Buffer =>
   encodeSequence(encodeOid(type), encodeTlv(contextTag(0), encodeSequence(...fields)));
+
+function expectVersion(version: number, expected: readonly number[]): void {
+  if (!expected.includes(version)) throw new ProtocolError("ERR_CMS_SYNTAX", "another version");
+}
 
 function readEnveloped(fields: readonly Tlv[]): CmsMessage {
   const [recipients, contentInfo, attributes] = fields;

@@ -8,10 +8,12 @@ import {
   readBitString,
   readOctetString,
   readSequence,
+  readSmallInteger,
 } from "../der/read.ts";
 import { contextTag, primitiveContextTag, TAG } from "../der/tag.ts";
 import type { Tlv } from "../der/tlv.ts";
 import { ProtocolError } from "../errors.ts";
+import { OID } from "./algorithms.ts";
 
 /** Most recipient entries in one message. */
 export const CMS_MAX_RECIPIENTS = 16;
@@ -80,17 +82,20 @@ function readRecipientInfo(info: Tlv): readonly RecipientEntry[] {
 }
 
 function readKeyTransport(fields: readonly Tlv[]): KeyTransportEntry {
-  const [, id, algorithm, encryptedKey] = fields;
+  const [version, idField, algorithm, encryptedKey] = fields;
+  const id = readIdentifier(idField);
+  expectVersion(version, id.kind === "key-id" ? 2 : 0);
   return {
     kind: "key-transport",
-    id: readIdentifier(id),
+    id,
     algorithm: readAlgorithm(algorithm),
     encryptedKey: readOctetString(encryptedKey),
   };
 }
 
 function readKeyAgree(fields: readonly Tlv[]): readonly KeyAgreeEntry[] {
-  const [, originator, ...rest] = fields;
+  const [version, originator, ...rest] = fields;
+  expectVersion(version, 3);
   const hasUkm = rest[0]?.tag === contextTag(1);
   const ukm = hasUkm ? readOctetString(rest[0]?.children[0]) : undefined;
   const [algorithm, keys] = hasUkm ? rest.slice(1) : rest;
@@ -106,21 +111,29 @@ function readKeyAgree(fields: readonly Tlv[]): readonly KeyAgreeEntry[] {
   });
 }
 
-/** OriginatorIdentifierOrKey, of which only originatorKey can be ephemeral (§6.2.2). */
+/** OriginatorIdentifierOrKey, of which only originatorKey can be ephemeral (RFC 5753 §3.1.1). */
 function readOriginatorPoint(originator: Tlv | undefined): Buffer | undefined {
   const choice = originator?.tag === contextTag(0) ? originator.children[0] : undefined;
   if (choice === undefined) throw new ProtocolError("ERR_DER_SYNTAX", "no originator");
-  return choice.tag === contextTag(1) ? readBitString(choice.children[1]) : undefined;
+  if (choice.tag !== contextTag(1)) return undefined;
+  const [algorithm, point] = choice.children;
+  return readAlgorithm(algorithm).oid === OID.ecPublicKey ? readBitString(point) : undefined;
 }
 
 function readKek(fields: readonly Tlv[]): KekEntry {
-  const [, kekId, algorithm, encryptedKey] = fields;
+  const [version, kekId, algorithm, encryptedKey] = fields;
+  expectVersion(version, 4);
   return {
     kind: "kek",
     keyIdentifier: readOctetString(readSequence(kekId)[0]),
     algorithm: readAlgorithm(algorithm),
     encryptedKey: readOctetString(encryptedKey),
   };
+}
+
+function expectVersion(version: Tlv | undefined, expected: number): void {
+  if (readSmallInteger(version) !== expected)
+    throw new ProtocolError("ERR_CMS_SYNTAX", "recipient of another version");
 }
 
 function readIdentifier(id: Tlv | undefined): RecipientIdentifier {
