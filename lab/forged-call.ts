@@ -5,7 +5,9 @@
 import { randomBytes } from "node:crypto";
 import { openOffer } from "../protocol/body/open-body.ts";
 import { type SealingForm, sealAnswer, sealOffer } from "../protocol/body/seal-body.ts";
+import { signEntity } from "../protocol/body/signed-entity.ts";
 import type { FirstKey } from "../protocol/cms/first-key.ts";
+import { sealEnvelope } from "../protocol/cms/seal-message.ts";
 import type { Identity } from "../protocol/pki/signed-data.ts";
 import { createResponse } from "../protocol/sip/create-response.ts";
 import { serializeSipDate } from "../protocol/sip/date.ts";
@@ -33,6 +35,7 @@ export interface SealedParts {
 }
 
 const SIGNED_ROWS = ["From", "To", "Call-ID", "CSeq", "Date", "Contact"];
+const REFERENCE_BYTES = 16;
 const token = (bytes: number): string => randomBytes(bytes).toString("hex");
 
 /** An INVITE of alice's to bob, without a body. */
@@ -62,10 +65,38 @@ export async function withSealedOffer<M extends SipMessage>(
     ...{ sdp, signer, recipients, form },
     random: randomBytes,
   });
-  const cid = `${token(8)}@atlanta.example.com`;
-  const labels = label.map((host) => ["Proxy-Inspect-Body", `${host};cid="${cid}"`] as const);
-  const rows = [...labels, ["Content-Type", contentType], ["Content-ID", `<${cid}>`]] as const;
-  return { message: withRows(message, rows, body), firstKey };
+  return { message: withRows(message, bodyRows(label, contentType), body), firstKey };
+}
+
+/** The message with an envelope round an entity of any kind, signed by nobody or wrongly. */
+export function withSealedEntity<M extends SipMessage>(
+  message: M,
+  entity: Buffer,
+  { recipients, label = [] }: Pick<SealedParts, "recipients" | "label">,
+): M {
+  const sealed = sealEnvelope({
+    content: entity,
+    cipher: "aes-256-gcm",
+    recipients: recipients.map((certificate) => ({ kind: "certificate", certificate })),
+    reference: randomBytes(REFERENCE_BYTES),
+    random: randomBytes,
+  });
+  const contentType = "application/pkcs7-mime;smime-type=authEnveloped-data;name=smime.p7m";
+  return withRows(message, bodyRows(label, contentType), sealed.message);
+}
+
+/** SDP as a MIME entity without any signature. */
+export const unsignedEntity = (sdp: Buffer): Buffer =>
+  Buffer.concat([Buffer.from("Content-Type: application/sdp\r\n\r\n"), sdp]);
+
+/** A signed entity in which one text was put for another, of the same length, after the signing. */
+export async function tamperedEntity(
+  message: SipMessage,
+  { sdp, signer }: Pick<SealedParts, "sdp" | "signer">,
+  change: (entity: Buffer) => Buffer,
+): Promise<Buffer> {
+  const sipfrag = signedRows(message, {});
+  return change(await signEntity({ sipfrag, sdp, signer, random: randomBytes }));
 }
 
 /** Bob's 200 to a sealed INVITE, with whatever SDP and signature. */
@@ -90,6 +121,15 @@ export async function forgeAnswer(
 
 /** The label that asks for the demo's controller. */
 export const CONTROLLER_LABEL = [CONTROLLER_NAME];
+
+function bodyRows(
+  label: readonly string[],
+  contentType: string,
+): readonly (readonly [string, string])[] {
+  const cid = `${token(8)}@atlanta.example.com`;
+  const labels = label.map((host) => ["Proxy-Inspect-Body", `${host};cid="${cid}"`] as const);
+  return [...labels, ["Content-Type", contentType], ["Content-ID", `<${cid}>`]];
+}
 
 function signedRows(
   message: SipMessage,

@@ -26,20 +26,31 @@ export interface SipPeer {
 const FINAL_TIMEOUT_MS = 8000;
 const CONTROLLER_TLS_PORT = 5061;
 
-/** Connects to the controller as a phone does; without `identity`, without a client certificate. */
+/**
+ * Connects to the controller as a phone does; without `identity`, without a client certificate.
+ * `identityKeys` is another folder to take it from.
+ */
 export async function connectToController(
   alice: InnerSockets,
   keys: string,
   identity?: string,
+  identityKeys = keys,
 ): Promise<SipPeer> {
   const socket = await alice.connect({
     address: LEAVES.alice.router,
     port: CONTROLLER_TLS_PORT,
   });
-  const read = (name: string): Buffer => readFileSync(join(keys, name));
+  const read = (folder: string, name: string): Buffer => readFileSync(join(folder, name));
   const own =
-    identity === undefined ? {} : { cert: read(`${identity}.pem`), key: read(`${identity}.key`) };
-  const secured = tlsConnect({ socket, ca: read("ca.pem"), servername: CONTROLLER_NAME, ...own });
+    identity === undefined
+      ? {}
+      : { cert: read(identityKeys, `${identity}.pem`), key: read(identityKeys, `${identity}.key`) };
+  const secured = tlsConnect({
+    socket,
+    ca: read(keys, "ca.pem"),
+    servername: CONTROLLER_NAME,
+    ...own,
+  });
   await new Promise<void>((resolve, reject) => {
     secured.once("secureConnect", resolve);
     secured.once("error", reject);
