@@ -129,8 +129,9 @@ const cut = (sentences: readonly string[]): readonly string[] =>
 type Counted = Pick<Completeness, "streams" | "gaps" | "unassigned">;
 
 /**
- * The verdict that the counts allow. Packets lost before the gateway are no gap of the recording;
- * whatever passed the gateway and is not in the recording as media is one, save duplicates.
+ * The verdict that the counts allow. A gap is what passed the gateway and may have been media, but
+ * is not in the recording as media. Not gaps: packets lost before the gateway, duplicates, and what
+ * is no RTP or RTCP at all (probes, keep-alives).
  */
 export function judge(counted: Counted): Verdict {
   const ports = counted.streams.flatMap((report) => [report.rtp, report.rtcp]);
@@ -182,7 +183,6 @@ function portGaps(name: string, port: PortCounts): readonly string[] {
     say(captured - admitted, "captured beyond the kernel's count");
   }
   say(rejected.authentication, "could not be authenticated");
-  say(rejected.syntax, "of no RTP or RTCP");
   say(rejected.limit, "from too many sources");
   say(rejected.source, "from another address");
   say(undecrypted, "could not be decrypted");

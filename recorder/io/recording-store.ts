@@ -13,6 +13,7 @@ import type { BlockType } from "../../protocol/sealing/container-format.ts";
 import type { Sodium } from "../../protocol/sealing/sodium.ts";
 import { closedAct } from "../core/closed-act.ts";
 import type { Completeness } from "../core/completeness.ts";
+import { RECORDING_INTERFACES } from "../core/export-pcapng.ts";
 import type { Metadata } from "../core/metadata.ts";
 import type { InterruptedRecordings, Interruption } from "./interrupted-recordings.ts";
 import type { LedgerFile } from "./ledger-file.ts";
@@ -223,11 +224,8 @@ export class RecordingStore {
   }
 }
 
-/** What the pcapng of every recording begins with; packets name these interfaces by number. */
-const SECTION = encodeSection("keyhole", [
-  { name: "media", description: "media, authenticated and decrypted" },
-  { name: "kept-apart", description: "not authenticated or not decrypted, as captured" },
-]);
+/** What the pcapng of every segment begins with. */
+const SECTION = encodeSection("keyhole", RECORDING_INTERFACES);
 
 const json = (value: unknown) => Buffer.from(JSON.stringify(value), "utf8");
 
