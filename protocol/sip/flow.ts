@@ -23,6 +23,8 @@ export interface Peer {
   readonly transport: SipTransport;
   readonly address: string;
   readonly port: number;
+  /** Our own end: which of several listeners, or which interface, the message came to. */
+  readonly localAddress?: string;
   /** URIs of the peer's certificate, only if it was verified (RFC 5922 §7.1). */
   readonly identities: readonly string[];
 }
