@@ -28,6 +28,7 @@ import type { KeyAgreeEntry } from "./recipient-info.ts";
 const CURVE = "prime256v1";
 const SCALAR_BYTES = 32;
 const POINT_BYTES = 65;
+const UNCOMPRESSED = 0x04; // the hybrid forms 6 and 7 are as long
 const KEY_AGREE_VERSION = 3;
 /** A random scalar is out of range once in 2^32. */
 const MAX_SCALAR_DRAWS = 4;
@@ -76,7 +77,8 @@ export function openKeyAgree(entry: KeyAgreeEntry, privateKey: KeyObject): Buffe
   const point = entry.originatorPoint;
   if (digest === undefined || wrapAlgorithm === undefined || wrap === undefined)
     throw new TypeError("key agreement not supported");
-  if (point?.length !== POINT_BYTES) throw new TypeError("not an uncompressed point");
+  if (point?.length !== POINT_BYTES || point[0] !== UNCOMPRESSED)
+    throw new TypeError("not an uncompressed point");
 
   const sharedSecret = agreementOf(privateKey).computeSecret(point);
   const kek = deriveKek(digest, sharedSecret, wrapAlgorithm.encoded, entry.ukm, wrap.keyBytes);

@@ -79,8 +79,10 @@ function readOaepDigest(algorithm: AlgorithmIdentifier): KeyDigest {
 
 function readDigest(algorithm: Tlv | undefined): KeyDigest {
   if (algorithm === undefined) return "sha1"; // the DEFAULT of RFC 4055 §4.1
-  const digest = OAEP_DIGESTS.get(readAlgorithm(algorithm).oid);
-  if (digest === undefined) throw new TypeError("digest not supported");
+  const { oid, parameters } = readAlgorithm(algorithm);
+  const digest = OAEP_DIGESTS.get(oid);
+  const isPlain = parameters === undefined || parameters.encoded.equals(encodeNull());
+  if (digest === undefined || !isPlain) throw new TypeError("digest not supported");
   return digest;
 }
 
