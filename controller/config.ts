@@ -11,6 +11,8 @@ import { processSchema } from "../runtime/rights.ts";
 const DEFAULT_APPLY_TIMEOUT_MS = 2000;
 const MAX_APPLY_TIMEOUT_MS = 30_000; // an INVITE that waits longer has lost its caller
 
+const UNSPECIFIED: readonly string[] = ["0.0.0.0", "::"];
+
 const port = z.int().min(1).max(65_535);
 const mediaPort = z.int().min(MIN_MEDIA_PORT).max(65_535);
 const path = z.string().min(1);
@@ -56,7 +58,12 @@ const recording = z.strictObject({
   required: z.boolean().default(true),
 });
 
-const listener = z.strictObject({ transport, address, port });
+/** Written into Via and Record-Route: others must be able to reach us by it. */
+const ownAddress = address.refine(
+  (text) => !UNSPECIFIED.includes(text),
+  "names no one interface, and others must find us by it",
+);
+const listener = z.strictObject({ transport, address: ownAddress, port });
 const route = z.strictObject({ domain, transport, address, port });
 
 const shape = z.strictObject({

@@ -33,6 +33,8 @@ export type AgentClientInput =
   | { readonly kind: "message"; readonly message: AgentMessage }
   | { readonly kind: "put"; readonly session: WantedSession; readonly timeoutMs: number }
   | { readonly kind: "close"; readonly session: string; readonly reason: string }
+  /** Closes every session. */
+  | { readonly kind: "close-all"; readonly reason: string }
   | { readonly kind: "tick" };
 
 export type AgentClientEffect =
@@ -108,11 +110,18 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
         return this.#put(input.session, now, input.timeoutMs);
       case "close":
         return this.#close(input.session, input.reason, now);
+      case "close-all":
+        return [...this.#kept.keys()].flatMap((session) => this.#close(session, input.reason, now));
       case "tick":
         return this.#tick(now);
       default:
         return assertNever(input);
     }
+  }
+
+  /** True while the agent owes a reply. */
+  get isWaiting(): boolean {
+    return this.#pending.size > 0;
   }
 
   deadline(): Millis | undefined {
@@ -206,7 +215,10 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
     const wanted = this.#asking.get(id);
     this.#asking.delete(id);
     if (wanted === undefined) return [];
-    if (!reply.ok) return [fail(wanted, "gateway-refused", reply.error.code)];
+    if (!reply.ok) {
+      const verdict = reply.error.path === "recording" ? "not-recorded" : "gateway-refused";
+      return [fail(wanted, verdict, reply.error.code)];
+    }
     const { session, revision } = wanted;
     if (reply.applied !== revision) return [fail(wanted, "gateway-refused", "ERR_CONTROL_STATE")];
     this.#kept.set(session, { wanted, renewAt: now + renewalMs(wanted) });

@@ -7,11 +7,7 @@ import { headerValue, type SipMessage } from "../../protocol/sip/message.ts";
 /** `clear`: a session description that anybody can read. `other`: none of our business. */
 export type BodyKind = "absent" | "sealed" | "clear" | "other";
 
-const SEALED: ReadonlySet<string> = new Set([
-  "application/pkcs7-mime",
-  "application/x-pkcs7-mime",
-  "multipart/signed",
-]);
+const SEALED: ReadonlySet<string> = new Set(["application/pkcs7-mime", "application/x-pkcs7-mime"]);
 
 export function bodyKind(message: SipMessage): BodyKind {
   if (message.body.length === 0) return "absent";

@@ -1,9 +1,9 @@
 /**
  * What a call and its dialogs ask to be done. Pure.
  */
+import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import type { Pinhole } from "../../protocol/control/messages.ts";
 import type { SipResponse } from "../../protocol/sip/message.ts";
-import type { FirstKey } from "./inspection.ts";
 import type { DraftStream } from "./recording-order.ts";
 import type { Refusal, Verdict } from "./verdict.ts";
 

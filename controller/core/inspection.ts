@@ -4,11 +4,11 @@
  * RFC 3261 §23.4). Check, verify, commit: nothing here changes state but the memory of bodies seen.
  * Pure.
  */
+import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import type { ProtocolErrorCode } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import { parseSdp } from "../../protocol/sdp/parse-sdp.ts";
 import type { SessionDescription } from "../../protocol/sdp/session-description.ts";
-import type { Secret } from "../../protocol/secret.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
@@ -23,11 +23,6 @@ import type { SeenBodies } from "./seen-bodies.ts";
 import { type SipFragment, signedHeadersFault } from "./signed-headers.ts";
 import { parsed, type RequestVerdict, verdictOfFault } from "./verdict.ts";
 
-/** The key of one session's bodies, as `protocol/body` made it. */
-export interface FirstKey {
-  readonly cek: Secret;
-}
-
 /** An opened body whose signature verified. */
 export interface OpenedBody {
   /** URIs that the signer's certificate speaks for. */
@@ -36,8 +31,8 @@ export interface OpenedBody {
   readonly sdp: Buffer;
 }
 
-export type OfferInspection<Key extends FirstKey = FirstKey> =
-  | { readonly kind: "opened"; readonly body: OpenedBody; readonly firstKey: Key }
+export type OfferInspection =
+  | { readonly kind: "opened"; readonly body: OpenedBody; readonly firstKey: FirstKey }
   | { readonly kind: "failed"; readonly code: ProtocolErrorCode };
 
 export type AnswerInspection =
@@ -45,8 +40,8 @@ export type AnswerInspection =
   | { readonly kind: "failed"; readonly code: ProtocolErrorCode };
 
 /** What an opened offer leaves for the answer to be judged by. */
-export interface Offer<Key extends FirstKey = FirstKey> {
-  readonly firstKey: Key;
+export interface Offer {
+  readonly firstKey: FirstKey;
   readonly streams: readonly OfferedStream[];
   readonly mediaCount: number;
 }

@@ -5,6 +5,7 @@
 
 import type { Millis } from "../../protocol/machine.ts";
 import { parseCSeq } from "../../protocol/sip/cseq.ts";
+import { parseSipDate } from "../../protocol/sip/date.ts";
 import { findParam } from "../../protocol/sip/grammar.ts";
 import {
   canonicalName,
@@ -14,7 +15,6 @@ import {
 } from "../../protocol/sip/message.ts";
 import { parseNameAddr } from "../../protocol/sip/name-addr.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
-import { parseSipDate } from "./sip-date.ts";
 import { type BodyVerdict, parsed } from "./verdict.ts";
 
 /** Name and value of each row, as they stand in the signed fragment. */

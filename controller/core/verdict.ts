@@ -1,7 +1,7 @@
 /**
  * Why a body, a call or a hole was not granted: one word for log and alarm, and what a SIP peer is
- * told of it (RFC 3261 §20.43, §21.4; draft-ietf-sip-e2m-sec-06 §4.1 for 495, 496 and warn-code
- * 380). Pure. All that goes wrong while decrypting is one verdict: a peer learns nothing from it.
+ * told of it (RFC 3261 §20.43, §21.4; draft-ietf-sip-e2m-sec-06 §4.1 for 496 and warn-code 380).
+ * Pure. The log tells the faults of a body apart, the answer does not.
  */
 import { isProtocolError, type ProtocolErrorCode } from "../../protocol/errors.ts";
 
@@ -122,6 +122,12 @@ const later = (text: string) => ({
   retryAfterS: RETRY_AFTER_S,
 });
 
+/**
+ * One answer for all that goes wrong before a signature has verified: whoever could tell a padding
+ * fault from a missing signature could read a CBC body block by block.
+ */
+const UNBELIEVED = media("Body is not accepted");
+
 const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
   "media-absent": media("No media to let through", INCOMPATIBLE_MEDIA_FORMAT),
   "media-type": media("Only audio is let through", MEDIA_TYPE_NOT_AVAILABLE),
@@ -139,11 +145,11 @@ const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
     },
   },
   "body-absent": forbidden("Labelled body is absent"),
-  "body-unopened": media("Body cannot be opened"),
-  "body-syntax": media("Body is malformed"),
-  "signature-missing": { status: 495, reason: "Signature Required" },
-  signature: media("Signature does not verify"),
-  certificate: media("Certificate is not accepted"),
+  "body-unopened": UNBELIEVED,
+  "body-syntax": UNBELIEVED,
+  "signature-missing": UNBELIEVED,
+  signature: UNBELIEVED,
+  certificate: UNBELIEVED,
   signer: forbidden("Signer is not the sender"),
   "headers-differ": forbidden("Headers differ from the signed ones"),
   date: forbidden("Date is too far off"),

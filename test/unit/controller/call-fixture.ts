@@ -7,6 +7,7 @@ import type { CallInput, CallSetting } from "../../../controller/core/call-input
 import type { AnswerInspection, OpenedBody } from "../../../controller/core/inspection.ts";
 import type { MediaPolicy } from "../../../controller/core/media-policy.ts";
 import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
+import type { FirstKey } from "../../../protocol/cms/first-key.ts";
 import { parsePrefix } from "../../../protocol/net/address.ts";
 import { Secret } from "../../../protocol/secret.ts";
 import {
@@ -120,7 +121,7 @@ export const APPLIED: PutResult = { kind: "applied", recording: "accepted" };
 
 /** A call with its effects in plain words, and the puts apart. */
 export class CallDriver {
-  readonly firstKey = { cek: new Secret(Buffer.alloc(32, 7)) };
+  readonly firstKey: FirstKey = { cek: new Secret(Buffer.alloc(32, 7)), cipher: "aes-256-gcm" };
   readonly puts: SessionRequest[] = [];
   readonly call: Call;
   readonly request: SipRequest;

@@ -166,7 +166,7 @@ const REFUSED: readonly [code: ProtocolErrorCode, labelled: boolean, status: num
   ["ERR_MIME_SYNTAX", true, 488],
   ["ERR_BODY", true, 488],
   ["ERR_SIGNATURE", true, 488],
-  ["ERR_SIGNATURE_MISSING", true, 495],
+  ["ERR_SIGNATURE_MISSING", true, 488],
   ["ERR_CERTIFICATE", true, 488],
 ];
 
@@ -182,6 +182,17 @@ for (const [code, labelled, status] of REFUSED)
     assert.deepEqual(rest, [`refuse ${status}`]);
     assert.deepEqual(call.puts, []);
   });
+
+test("what goes wrong before a signature has verified is answered in one and the same way", () => {
+  const verdicts = [
+    "body-unopened",
+    "body-syntax",
+    "signature-missing",
+    "signature",
+    "certificate",
+  ] as const;
+  assert.equal(new Set(verdicts.map((verdict) => JSON.stringify(refusalOf(verdict)))).size, 1);
+});
 
 const BAD_OFFERS: readonly [name: string, description: Buffer, status: number][] = [
   ["SDP that is none", Buffer.from("hello"), 488],
