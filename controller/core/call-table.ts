@@ -7,7 +7,7 @@ import { headerValue, type SipMessage, type SipRequest } from "../../protocol/si
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Call } from "./call.ts";
 import type { CallId, OrderHead } from "./controller-port.ts";
-import type { Placing } from "./triage.ts";
+import type { Placing } from "./placing.ts";
 
 export interface CallRecord {
   readonly id: CallId;

@@ -24,10 +24,11 @@ import type { ControllerEffect, ControllerInput, ControllerSetting } from "./con
 import type { Neighbour } from "./forward.ts";
 import { Gatekeeper } from "./gatekeeper.ts";
 import { newCallRecord } from "./new-call.ts";
+import type { Placing } from "./placing.ts";
 import { type Relay, Relays } from "./relays.ts";
 import { SeenBodies } from "./seen-bodies.ts";
 import { respond, Sender, transaction } from "./sender.ts";
-import { type Decision, type Placing, type Rejection, Triage } from "./triage.ts";
+import { type Decision, type Rejection, Triage } from "./triage.ts";
 import { refusalOf } from "./verdict.ts";
 
 /** Calls known at one time, those that ended a while ago included. */

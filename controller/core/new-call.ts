@@ -11,8 +11,8 @@ import { Call } from "./call.ts";
 import type { SessionName } from "./call-effect.ts";
 import type { CallRecord } from "./call-table.ts";
 import type { ControllerSetting } from "./controller-port.ts";
+import type { Placing } from "./placing.ts";
 import type { SeenBodies } from "./seen-bodies.ts";
-import type { Placing } from "./triage.ts";
 import { parsed } from "./verdict.ts";
 
 export interface NewCall {

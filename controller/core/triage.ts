@@ -17,6 +17,7 @@ import type { CallTable, DialogSide } from "./call-table.ts";
 import type { ControllerSetting } from "./controller-port.ts";
 import { destinationOf, farTarget } from "./destination.ts";
 import type { Admission, Gatekeeper } from "./gatekeeper.ts";
+import type { Placing } from "./placing.ts";
 import { isOwnUri, isOwnVia, type Route, routeOfPeer } from "./sip-policy.ts";
 import { parsed, type Refusal, refusalOf } from "./verdict.ts";
 
@@ -39,17 +40,6 @@ export type Decision =
       readonly to: FlowId | Target;
       readonly dialog: DialogSide;
     };
-
-/** A call that may begin. `request` is without our own Route. */
-export interface Placing {
-  readonly request: SipRequest;
-  readonly callerAor: string;
-  readonly ownAddresses: readonly string[];
-  readonly route: Route;
-  readonly to: Target;
-  readonly body: "sealed" | "passing";
-  readonly labelled: boolean;
-}
 
 /** What may be sent through here, said in Allow. */
 export const ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE, PRACK";
