@@ -8,7 +8,6 @@ import { createLogger } from "../runtime/logger.ts";
 import { assumeRights } from "../runtime/rights.ts";
 import { type AgentConfig, agentConfigSchema } from "./config.ts";
 import { ruleset } from "./core/rules.ts";
-import { runAgent } from "./io/run-agent.ts";
 
 /** Runs until it is told to stop; returns the exit code. @throws ConfigError, RightsError. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -24,6 +23,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   assumeRights({ capabilities: ["net_admin"], network: "shared" }, config.process);
+  // Loaded only now: the process that has just become less has not loaded it in vain.
+  const { runAgent } = await import("./io/run-agent.ts");
   await runAgent(config, createLogger("agent", config.log.level));
   return 0;
 }

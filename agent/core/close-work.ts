@@ -13,6 +13,7 @@ import {
   recorderCounters,
   type Session,
   sessionCounters,
+  tallyKey,
   tallyUp,
 } from "./session.ts";
 
@@ -116,7 +117,7 @@ function settle(
   count: Count,
   now: Millis,
 ): void {
-  const before = session.tallies.get(claim.pinhole)?.element;
+  const before = session.tallies.get(tallyKey(claim))?.element;
   const { element, count: sum } = tallyUp(session, claim, count, state.newSerial());
   if (session.job?.kind === "closing") {
     finishIfDone(state, session, now);
@@ -132,7 +133,7 @@ function finishClose(state: AgentState, session: Session, cause: CloseCause, now
   for (const claim of session.holes.values()) {
     state.claims.delete(claim);
     state.emit({ kind: "unwatch", address: claim.to.address.text, port: claim.to.port });
-    if (!session.tallies.has(claim.pinhole)) tallyUp(session, claim, NO_COUNT, 0);
+    if (!session.tallies.has(tallyKey(claim))) tallyUp(session, claim, NO_COUNT, 0);
   }
   state.sessions.delete(session.id);
   report(state, session, cause);

@@ -5,10 +5,10 @@ import type { Millis } from "../../protocol/machine.ts";
 import { type AgentState, deletion, labelOf } from "./agent-state.ts";
 import type { Claim } from "./claims.ts";
 import { finishIfDone } from "./close-work.ts";
-import { addCounts, type Count, type Element, type Label, NO_COUNT } from "./element.ts";
+import { type Count, type Element, type Label, NO_COUNT } from "./element.ts";
 import type { Opening } from "./realm.ts";
 import type { Change } from "./rules.ts";
-import { createSession, holeElement, type Session, tallyUp } from "./session.ts";
+import { createSession, holeElement, type Session, tallyKey, tallyUp } from "./session.ts";
 
 /** An element that an earlier agent left in the kernel. */
 export interface KernelElement {
@@ -80,10 +80,10 @@ function restored(state: AgentState, session: Session): readonly Change[] {
     const label = labelOf(session, claim.pinhole);
     return { op: "add", element: holeElement(claim), label };
   });
-  const tallies = [...session.tallies].map(([pinhole, tally]): Change => {
+  const tallies = [...session.tallies.values()].map(({ pinhole, to }): Change => {
     const { element, count } = tallyUp(
       session,
-      { from: { kind: "any" }, to: tally.to, session: session.id, pinhole },
+      { from: { kind: "any" }, to, session: session.id, pinhole },
       NO_COUNT,
       state.newSerial(),
     );
@@ -112,7 +112,7 @@ function adoptTally(
   claim: Claim,
   { element, count, serial = 0 }: KernelElement,
 ): void {
-  const before = session.tallies.get(claim.pinhole)?.count ?? NO_COUNT;
-  session.tallies.set(claim.pinhole, { to: claim.to, count: addCounts(before, count), element });
+  const { pinhole, to } = claim;
+  session.tallies.set(tallyKey(claim), { pinhole, to, count, element });
   state.nextSerial = Math.max(state.nextSerial, serial + 1);
 }

@@ -6,15 +6,15 @@ import type { ConnectionId } from "./agent-effect.ts";
 import { type Claim, type Claims, overlaps } from "./claims.ts";
 import { elementName } from "./element.ts";
 import { type Checked, checkPinhole, type Realm } from "./realm.ts";
-import { holeElement, type PutPlan, type Session } from "./session.ts";
+import { holeElement, type PutPlan, type Session, tallyKey } from "./session.ts";
 
 export interface PutLimits {
   readonly sessions: number;
   readonly pinholes: number;
 }
 
-/** Pinhole ids that one session may use in all its revisions: each keeps a count to its end. */
-export const MAX_PINHOLE_IDS_PER_SESSION = 256;
+/** Pinhole ids and destinations of one session in all its revisions: each keeps a count to its end. */
+export const MAX_TALLIES_PER_SESSION = 256;
 
 export interface PutContext {
   readonly connection: ConnectionId;
@@ -61,19 +61,9 @@ function wantedHoles(put: SessionPut, context: PutContext): Checked<ReadonlyMap<
       return fault("ERR_CONTROL_VALUE", path, "overlaps another pinhole of this session");
     if (context.claims.conflict(claim, put.session) !== undefined)
       return fault("ERR_CONTROL_STATE", path, "overlaps a pinhole of another session");
-    if (hasMoved(claim, context.session))
-      return fault("ERR_CONTROL_STATE", `${path}.to`, "a pinhole id keeps its destination");
     holes.set(pinhole.id, claim);
   }
   return { ok: true, value: holes };
-}
-
-function hasMoved(claim: Claim, session: Session | undefined): boolean {
-  const known = session?.holes.get(claim.pinhole)?.to ?? session?.tallies.get(claim.pinhole)?.to;
-  return (
-    known !== undefined &&
-    (known.address.text !== claim.to.address.text || known.port !== claim.to.port)
-  );
 }
 
 function keepPresent(
@@ -98,13 +88,16 @@ function checkChange(plan: PutPlan, context: PutContext): ControlError | undefin
   // Old and new count side by side until the kernel has made the change.
   if (claims.size + plan.opened.length > limits.pinholes)
     return { code: "ERR_CONTROL_LIMIT", path: "pinholes", message: "no room for more pinholes" };
-  const ids = new Set([
+  const tallies = new Set([
     ...(session?.tallies.keys() ?? []),
-    ...(session?.holes.keys() ?? []),
-    ...plan.holes.keys(),
+    ...[...(session?.holes.values() ?? []), ...plan.holes.values()].map(tallyKey),
   ]);
-  if (ids.size > MAX_PINHOLE_IDS_PER_SESSION)
-    return { code: "ERR_CONTROL_LIMIT", path: "pinholes", message: "too many ids in one session" };
+  if (tallies.size > MAX_TALLIES_PER_SESSION)
+    return {
+      code: "ERR_CONTROL_LIMIT",
+      path: "pinholes",
+      message: "too many ids and destinations",
+    };
   return undefined;
 }
 

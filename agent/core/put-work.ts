@@ -8,8 +8,10 @@ import { type AgentState, deletion, labelOf } from "./agent-state.ts";
 import { planPut } from "./plan-put.ts";
 import { createSession, holeElement, type Job, type PutPlan, type Session } from "./session.ts";
 
-/** How long a put waits for the recorder's word and for capture before it goes on without. */
-export const ORDER_TIMEOUT_MS = 400;
+/** How long a session's first put waits for the recorder's word and for capture before it goes on without. */
+export const FIRST_ORDER_TIMEOUT_MS = 1_000;
+/** And a later one, such as an answer's, that holds a message which cannot be refused. */
+export const ORDER_TIMEOUT_MS = 300;
 
 type JobOf<Kind extends Job["kind"]> = Extract<Job, { kind: Kind }>;
 
@@ -129,7 +131,8 @@ function keptOutcome(session: Session, put: SessionPut): OrderOutcome | undefine
 
 function startOrder(state: AgentState, session: Session, plan: PutPlan, now: Millis): void {
   const order = state.newOrder();
-  const deadline = now + ORDER_TIMEOUT_MS;
+  const timeoutMs = session.revision === 0 ? FIRST_ORDER_TIMEOUT_MS : ORDER_TIMEOUT_MS;
+  const deadline = now + timeoutMs;
   const job: Job = { kind: "ordering", plan, order, outcome: undefined, deadline };
   session.job = job;
   state.ordering.set(order, session);

@@ -20,8 +20,12 @@ import {
   tallyElement,
 } from "./element.ts";
 
-/** What closed pinholes of one id let through so far; `element` keeps it in the kernel across a restart. */
+/**
+ * What closed pinholes of one id and one destination let through so far; `element` keeps it in the kernel across a
+ * restart.
+ */
 export interface Tally {
+  readonly pinhole: string;
   readonly to: Endpoint;
   readonly count: Count;
   readonly element?: Element;
@@ -99,6 +103,7 @@ export interface Session {
   leaseUntil: Millis;
   /** By pinhole id: what the kernel lets through now. */
   holes: ReadonlyMap<string, Claim>;
+  /** By `tallyKey`. */
   readonly tallies: Map<string, Tally>;
   /** Pinholes of which a packet was seen. */
   readonly active: Set<string>;
@@ -131,32 +136,40 @@ export function holeElement({ from, to }: Claim): Element {
 
 /** Adds a closed pinhole's count to its id's tally; returns the tally. */
 export function tallyUp(session: Session, claim: Claim, count: Count, serial: number): KeptTally {
-  const before = session.tallies.get(claim.pinhole);
+  const key = tallyKey(claim);
   const tally: KeptTally = {
+    pinhole: claim.pinhole,
     to: claim.to,
-    count: addCounts(before?.count ?? NO_COUNT, count),
+    count: addCounts(session.tallies.get(key)?.count ?? NO_COUNT, count),
     element: tallyElement(claim.to, serial),
   };
-  session.tallies.set(claim.pinhole, tally);
+  session.tallies.set(key, tally);
   return tally;
+}
+
+/** One tally an id and destination: a forked call's answer may lead the same pinhole elsewhere. */
+export function tallyKey({ pinhole, to }: Pick<Claim, "pinhole" | "to">): string {
+  return `${pinhole} ${to.address.text} ${to.port}`;
 }
 
 /** The counts by pinhole id, for the controller. */
 export function sessionCounters(session: Session): Counters {
-  return Object.fromEntries(
-    [...session.tallies].map(([id, { count }]) => [
-      id,
-      { packets: count.packets, bytes: count.bytes },
-    ]),
-  );
+  const counters: Record<string, Count> = {};
+  for (const { pinhole, count } of session.tallies.values())
+    counters[pinhole] = addCounts(counters[pinhole] ?? NO_COUNT, count);
+  return counters;
 }
 
-/** The counts with the destinations they were for, for the recorder. */
+/**
+ * The counts with the destinations they were for, for the recorder: by pinhole id, and by `id@2` and so on for the
+ * further destinations of one id.
+ */
 export function recorderCounters(session: Session): Readonly<Record<string, ClosedCount>> {
-  return Object.fromEntries(
-    [...session.tallies].map(([id, { to, count }]) => [
-      id,
-      { ...count, to: { address: to.address.text, port: to.port } },
-    ]),
-  );
+  const counters: Record<string, ClosedCount> = {};
+  for (const { pinhole, to, count } of session.tallies.values()) {
+    let name = pinhole;
+    for (let nth = 2; Object.hasOwn(counters, name); nth += 1) name = `${pinhole}@${nth}`;
+    counters[name] = { ...count, to: { address: to.address.text, port: to.port } };
+  }
+  return counters;
 }

@@ -51,7 +51,7 @@ const helloSchema = z.strictObject({
 
 /**
  * The whole wanted state of one session; it replaces what was put before, all of it or nothing.
- * Putting the same revision again, unchanged, renews the lease. A pinhole keeps its `to` for as long as its id lives.
+ * Putting the same revision again, unchanged, renews the lease.
  */
 const sessionPutSchema = z.strictObject({
   kind: z.literal("session.put"),
