@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { isProtocolError } from "../errors.ts";
 import { Secret } from "../secret.ts";
 import { type AuthValue, parseAuthValue } from "./credentials.ts";
-import { quote } from "./grammar.ts";
+import { quote, trimLws } from "./grammar.ts";
 import { headerRows, type SipRequest, type SipResponse } from "./message.ts";
 
 export const DIGEST_ALGORITHM = "SHA-256";
@@ -85,7 +85,7 @@ function readChallenge(value: string): Challenge | undefined {
   if (parsed?.scheme !== "digest") return undefined;
   const { params } = parsed;
   const [realm, nonce] = [params.get("realm"), params.get("nonce")];
-  const qops = (params.get("qop") ?? "").toLowerCase().split(/[ \t]*,[ \t]*/);
+  const qops = (params.get("qop") ?? "").toLowerCase().split(",").map(trimLws);
   const qop = (["auth-int", "auth"] as const).find((each) => qops.includes(each));
   const algorithm = params.get("algorithm")?.toUpperCase();
   if (algorithm !== DIGEST_ALGORITHM || qop === undefined) return undefined;

@@ -39,6 +39,16 @@ export const quote = (text: string): string => `"${text.replace(/["\\]/g, "\\$&"
 export const unquote = (text: string): string =>
   QUOTED.test(text) ? text.slice(1, -1).replace(/\\(.)/gs, "$1") : text;
 
+/** Without spaces and tabs at either end; unlike a regular expression, linear also for long runs. */
+export function trimLws(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isLws(text[start])) start += 1;
+  while (end > start && isLws(text[end - 1])) end -= 1;
+  return text.slice(start, end);
+}
+
+const isLws = (character: string | undefined): boolean => character === " " || character === "\t";
+
 /** Splits at a separator, but never inside quotes or angle brackets; parts are trimmed. */
 export function splitOutside(text: string, separator: "," | ";"): string[] {
   const parts: string[] = [];
@@ -54,11 +64,11 @@ export function splitOutside(text: string, separator: "," | ";"): string[] {
     else if (character === "<") bracketed = true;
     else if (character === ">") bracketed = false;
     else if (character === separator && !bracketed) {
-      parts.push(text.slice(start, at).trim());
+      parts.push(trimLws(text.slice(start, at)));
       start = at + 1;
     }
   }
-  parts.push(text.slice(start).trim());
+  parts.push(trimLws(text.slice(start)));
   return parts;
 }
 
@@ -74,10 +84,10 @@ export function parseParams(text: string): readonly Param[] {
 
 function parseParam(text: string): Param {
   const equals = text.indexOf("=");
-  const name = (equals < 0 ? text : text.slice(0, equals)).trim();
+  const name = trimLws(equals < 0 ? text : text.slice(0, equals));
   if (!isToken(name)) throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter");
   if (equals < 0) return { name };
-  const value = text.slice(equals + 1).trim();
+  const value = trimLws(text.slice(equals + 1));
   if (!PARAM_VALUE.test(value) && !QUOTED.test(value))
     throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter value");
   return { name, value };

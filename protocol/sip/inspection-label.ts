@@ -5,7 +5,7 @@
  * rows are never folded into a list.
  */
 import { ProtocolError } from "../errors.ts";
-import { isHost, isToken, splitOutside, unquote } from "./grammar.ts";
+import { isHost, isToken, splitOutside, trimLws, unquote } from "./grammar.ts";
 import { headerRows, type SipMessage } from "./message.ts";
 
 export interface InspectionLabel {
@@ -53,17 +53,18 @@ export function parseInspectionLabel(value: string): InspectionLabel {
 }
 
 function parseLabelParam(text: string): string[] {
-  const [, name = "", value] = /^([^=]*?)\s*(?:=\s*(.*))?$/s.exec(text) ?? [];
+  const [before = "", ...after] = text.split("=");
+  const name = trimLws(before);
   if (!isToken(name)) throw new ProtocolError("ERR_SIP_SYNTAX", "label parameter");
   if (name.toLowerCase() !== "cid") return [];
-  const cid = stripContentId(value ?? "");
+  const cid = stripContentId(after.join("="));
   if (!CONTENT_ID.test(cid)) throw new ProtocolError("ERR_SIP_SYNTAX", "label Content-ID");
   return [cid];
 }
 
 /** A Content-ID without quotes and angle brackets, as labels and MIME parts are compared. */
 export function stripContentId(text: string): string {
-  const bare = unquote(text.trim());
+  const bare = unquote(trimLws(text));
   return bare.startsWith("<") && bare.endsWith(">") ? bare.slice(1, -1) : bare;
 }
 

@@ -10,6 +10,7 @@ import {
   parseParams,
   quote,
   serializeParams,
+  trimLws,
   unquote,
 } from "./grammar.ts";
 import { headerValue, type SipMessage } from "./message.ts";
@@ -22,7 +23,7 @@ export interface NameAddr {
   readonly params: readonly Param[];
 }
 
-const BRACKETED = /^((?:"(?:[^"\\]|\\.)*")?|[^"<]*)[ \t]*<([^<>]*)>(.*)$/s;
+const BRACKETED = /^("(?:[^"\\]|\\.)*"[ \t]*|[^"<]*)<([^<>]*)>(.*)$/s;
 
 /**
  * Parses one value. Without angle brackets, parameters belong to the header field, and the URI may
@@ -30,21 +31,21 @@ const BRACKETED = /^((?:"(?:[^"\\]|\\.)*")?|[^"<]*)[ \t]*<([^<>]*)>(.*)$/s;
  * @throws ProtocolError `ERR_SIP_SYNTAX`.
  */
 export function parseNameAddr(text: string): NameAddr {
-  const bracketed = BRACKETED.exec(text.trim());
-  if (bracketed === null) return parseAddrSpec(text.trim());
+  const bracketed = BRACKETED.exec(trimLws(text));
+  if (bracketed === null) return parseAddrSpec(trimLws(text));
   const [, display = "", uri = "", params = ""] = bracketed;
   checkUri(uri);
-  const displayName = parseDisplayName(display.trim());
+  const displayName = parseDisplayName(trimLws(display));
   return {
     ...(displayName === undefined ? {} : { displayName }),
     uri,
-    params: parseParams(params.trim()),
+    params: parseParams(trimLws(params)),
   };
 }
 
 function parseAddrSpec(text: string): NameAddr {
   const semicolon = text.indexOf(";");
-  const uri = (semicolon < 0 ? text : text.slice(0, semicolon)).trim();
+  const uri = trimLws(semicolon < 0 ? text : text.slice(0, semicolon));
   if (/[?,"]/.test(uri)) throw new ProtocolError("ERR_SIP_SYNTAX", "URI needs angle brackets");
   checkUri(uri);
   return { uri, params: semicolon < 0 ? [] : parseParams(text.slice(semicolon)) };

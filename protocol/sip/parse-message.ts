@@ -4,7 +4,7 @@
  * CRLF and nothing else: two readings of one message are how requests are smuggled.
  */
 import { ProtocolError } from "../errors.ts";
-import { isToken } from "./grammar.ts";
+import { isToken, trimLws } from "./grammar.ts";
 import { type HeaderRow, headerRows, type SipMessage } from "./message.ts";
 
 export const MAX_HEAD_BYTES = 32 * 1024;
@@ -82,7 +82,7 @@ function joinFolded(lines: readonly string[]): string[] {
 function parseRow(wire: string): HeaderRow {
   const [, name = "", text = ""] = ROW.exec(wire) ?? [];
   if (!isToken(name)) throw new ProtocolError("ERR_SIP_SYNTAX", "not a header row");
-  const value = text.replace(/[ \t]*\r\n[ \t]+/g, " ").replace(/^[ \t]+|[ \t]+$/g, "");
+  const value = trimLws(text.split(CRLF).map(trimLws).join(" "));
   return wire === `${name}: ${value}` ? { name, value } : { name, value, wire };
 }
 
