@@ -232,4 +232,7 @@ export class RecorderService {
   }
 }
 
-const reasonOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? String(error);
+function reasonOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EEXIST" ? "the recording exists already" : (code ?? String(error));
+}

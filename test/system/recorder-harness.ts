@@ -1,0 +1,356 @@
+/**
+ * The real recorder as a process of its own, and an agent and two phones made of nothing but the
+ * codecs: SRTP from `SrtpSender`, wrapped into UDP, IP and NFLOG as the kernel would.
+ */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import sodium from "libsodium-wrappers";
+import { encodeNflog } from "../../protocol/capture/nflog.ts";
+import { encodeUdp } from "../../protocol/capture/udp.ts";
+import { type CapturedPacket, IngestFramer } from "../../protocol/ingest/frames.ts";
+import {
+  type AgentMessage,
+  decodeRecorderMessage,
+  encodeAgentMessage,
+  type RecorderMessage,
+} from "../../protocol/ingest/messages.ts";
+import type { OrderStream, RecordingOrder } from "../../protocol/ingest/order.ts";
+import { encodeRtcp } from "../../protocol/rtp/rtcp-packet.ts";
+import { encodeRtp } from "../../protocol/rtp/rtp-packet.ts";
+import { sealOrder } from "../../protocol/sealing/order.ts";
+import { Secret } from "../../protocol/secret.ts";
+import { SrtpSender } from "../../protocol/srtp/srtp-sender.ts";
+
+await sodium.ready;
+
+const NODE = resolve("node_modules/.bin/node");
+const KEYHOLE = resolve("bin/keyhole.ts");
+const UID = 61_930;
+const WAIT_MS = 10_000;
+const SUITE = "AES_CM_128_HMAC_SHA1_80";
+/** RFC 4568 §7.1.1 prints these two keys. */
+const KEYS = {
+  caller: "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
+  callee: "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR",
+} as const;
+
+export const ALICE = { address: "10.10.0.2", port: 20_000 };
+export const BOB = { address: "10.20.0.2", port: 30_000 };
+/** Samples of one packet, 20 ms. */
+export const PACKET_SAMPLES = 160;
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class RecorderHarness {
+  readonly directory: string;
+  readonly store: string;
+  readonly #controller = generateKeyPairSync("ed25519");
+  readonly #recorder = generateKeyPairSync("x25519");
+  readonly #children: ChildProcess[] = [];
+  #output = "";
+
+  constructor(resumeMs: number) {
+    this.directory = mkdtempSync(join(tmpdir(), "keyhole-recorder-"));
+    chmodSync(this.directory, 0o711);
+    this.store = this.#own("store");
+    this.#own("run");
+    this.#key("recorder.key", this.#recorder.privateKey);
+    this.#key("order.pub", this.#controller.publicKey);
+    for (const name of ["archive", "second", "stranger"]) this.#pair(name, "x25519");
+    this.#pair("ledger", "ed25519");
+    writeFileSync(this.path("recorder.toml"), this.#config(resumeMs));
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** All that the recorders of this harness ever logged. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Starts a recorder and waits until it serves. */
+  async start(): Promise<ChildProcess> {
+    const child = spawn(NODE, [KEYHOLE, "recorder", "--config", this.path("recorder.toml")], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#children.push(child);
+    child.stderr.on("data", (chunk) => {
+      this.#output += chunk;
+    });
+    await new Promise<void>((ready, fail) => {
+      let own = "";
+      child.stdout.on("data", (chunk: Buffer) => {
+        own += chunk;
+        this.#output += chunk;
+        if (own.includes('"msg":"ready"')) ready();
+      });
+      child.once("exit", (code) => fail(new Error(`recorder exited ${code}: ${this.#output}`)));
+    });
+    return child;
+  }
+
+  /** Ends a recorder and waits for it. */
+  async end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+    const exited = new Promise<number | null>((done) => child.once("exit", (code) => done(code)));
+    child.kill(signal);
+    return exited;
+  }
+
+  connect(): Promise<TestAgent> {
+    return TestAgent.connect(this.path("run/ingest.sock"));
+  }
+
+  sealOrder(order: RecordingOrder): string {
+    const key = this.#controller.privateKey;
+    return sealOrder(order, key, this.#recorder.publicKey, sodium).toString("base64");
+  }
+
+  /** `keyhole recordings …` on this store, if the arguments name no other. */
+  recordings(...args: readonly string[]): Finished {
+    const store = args.includes("--store") ? [] : ["--store", this.store];
+    const all = [KEYHOLE, "recordings", ...args, ...store];
+    const { status, stdout, stderr } = spawnSync(NODE, all, { encoding: "utf8" });
+    return { code: status, stdout, stderr };
+  }
+
+  /** As `recordings`, with the archive's key, as JSON; fails the test if it does not exit 0. */
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it field by field
+  json(...args: readonly string[]): any {
+    const finished = this.recordings(...args, "--key", this.path("archive.key"), "--json");
+    assert.equal(finished.code, 0, finished.stderr);
+    return JSON.parse(finished.stdout);
+  }
+
+  close(): void {
+    for (const child of this.#children) child.kill("SIGKILL");
+    rmSync(this.directory, { recursive: true });
+  }
+
+  #own(name: string): string {
+    const path = this.path(name);
+    mkdirSync(path, { mode: 0o700 });
+    if (process.getuid?.() === 0) chownSync(path, UID, UID);
+    return path;
+  }
+
+  #pair(name: string, kind: "ed25519" | "x25519"): void {
+    const pair =
+      kind === "ed25519" ? generateKeyPairSync("ed25519") : generateKeyPairSync("x25519");
+    this.#key(`${name}.key`, pair.privateKey);
+    this.#key(`${name}.pub`, pair.publicKey);
+  }
+
+  #key(name: string, key: KeyObject): void {
+    const type = key.type === "private" ? "pkcs8" : "spki";
+    writeFileSync(this.path(name), key.export({ type, format: "pem" }), { mode: 0o600 });
+    if (process.getuid?.() === 0) chownSync(this.path(name), UID, UID);
+  }
+
+  #config(resumeMs: number): string {
+    const identity = process.getuid?.() === 0 ? `[process]\nuid = ${UID}\ngid = ${UID}\n` : "";
+    return `socket = "run/ingest.sock"
+store = "store"
+key = "recorder.key"
+controllers = ["order.pub"]
+archives = ["archive.pub", "second.pub"]
+ledgerKey = "ledger.key"
+resumeMs = ${resumeMs}
+${identity}`;
+  }
+}
+
+/** The agent's end of the ingest socket. */
+export class TestAgent {
+  readonly #socket: Socket;
+  readonly #framer = new IngestFramer();
+  readonly #messages: RecorderMessage[] = [];
+  #wake: (() => void) | undefined;
+  #isClosed = false;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => {
+      this.#messages.push(...this.#framer.push(chunk).map(decodeRecorderMessage));
+      this.#wake?.();
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      this.#isClosed = true;
+      this.#wake?.();
+    });
+  }
+
+  static connect(path: string): Promise<TestAgent> {
+    return new Promise((done, fail) => {
+      const socket = connect(path, () => {
+        const agent = new TestAgent(socket);
+        agent.send({ kind: "hello", version: 1 });
+        done(agent);
+      });
+      socket.once("error", fail);
+    });
+  }
+
+  send(message: AgentMessage): void {
+    this.#socket.write(encodeAgentMessage(message));
+  }
+
+  sendRaw(octets: Uint8Array): void {
+    this.#socket.write(octets);
+  }
+
+  /** The next message of the recorder; undefined once the connection is closed. */
+  async next(): Promise<RecorderMessage | undefined> {
+    const timer = setTimeout(() => this.#socket.destroy(new Error("no answer")), WAIT_MS);
+    while (this.#messages.length === 0 && !this.#isClosed)
+      await new Promise<void>((wake) => {
+        this.#wake = wake;
+      });
+    clearTimeout(timer);
+    return this.#messages.shift();
+  }
+
+  end(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** A call of two phones, packet by packet, as the gateway captures it. */
+export class TestCall {
+  readonly recording = randomUUID();
+  readonly session = `session-${this.recording}`;
+  /** When its first packet passes. */
+  readonly beganMicros = Date.now() * 1000 + 50_000;
+  readonly #harness: RecorderHarness;
+  readonly #senders = { caller: sender("caller"), callee: sender("callee") };
+  readonly #passed = new Map<string, { packets: number; to: typeof ALICE }>();
+
+  constructor(harness: RecorderHarness) {
+    this.#harness = harness;
+  }
+
+  order(revision: number): AgentMessage {
+    const sealedOrder = this.#harness.sealOrder(this.plainOrder(revision));
+    const { session, recording } = this;
+    return { kind: "order", id: `order-${revision}`, session, recording, sealedOrder };
+  }
+
+  /** Revision 1 comes with the offer, when the callee's key is not known yet. */
+  plainOrder(revision: number): RecordingOrder {
+    return {
+      version: 1,
+      recording: this.recording,
+      session: "a1b2",
+      revision,
+      callId: `call-${this.recording}@atlanta.example.com`,
+      from: "sip:alice@atlanta.example.com",
+      to: "sip:bob@biloxi.example.com",
+      startedAt: new Date(this.beganMicros / 1000).toISOString(),
+      policy: "decrypted",
+      streams:
+        revision === 1
+          ? [toward(ALICE, undefined)]
+          : [toward(ALICE, "callee"), toward(BOB, "caller")],
+    };
+  }
+
+  /** One packet of speech. @param at Which 20 ms it fills; also its sequence number and timestamp. */
+  speech(speaker: "caller" | "callee", at: number, octets: Uint8Array): CapturedPacket {
+    const rtp = encodeRtp({
+      marker: at === 0,
+      payloadType: 0,
+      sequenceNumber: (65_500 + at) & 0xffff,
+      timestamp: (0xfffff000 + at * PACKET_SAMPLES) >>> 0,
+      ssrc: speaker === "caller" ? 0x1111 : 0x2222,
+      csrcs: [],
+      payload: Buffer.from(octets),
+    });
+    return this.#captured(speaker, "rtp", at, this.#senders[speaker].protectRtp(rtp));
+  }
+
+  /** One receiver report. */
+  report(speaker: "caller" | "callee", at: number): CapturedPacket {
+    const ssrc = speaker === "caller" ? 0x1111 : 0x2222;
+    const rtcp = encodeRtcp([{ kind: "receiver-report", ssrc, reports: [] }]);
+    return this.#captured(speaker, "rtcp", at, this.#senders[speaker].protectRtcp(rtcp));
+  }
+
+  /** The same with some octets of the UDP payload changed on the way. */
+  altered({ captureMicros, nflog }: CapturedPacket): CapturedPacket {
+    const octets = Buffer.from(nflog);
+    octets[octets.length - 20] = (octets[octets.length - 20] ?? 0) ^ 1;
+    return { captureMicros, nflog: octets };
+  }
+
+  /** What the kernel counted, one pinhole a port. */
+  close(reason = "bye"): AgentMessage {
+    const counters = Object.fromEntries(
+      [...this.#passed].map(([id, { packets, to }]) => [id, { packets, bytes: packets * 200, to }]),
+    );
+    return { kind: "close", session: this.session, reason, counters };
+  }
+
+  /** Lets the kernel count one packet more to the speaker's listener. */
+  countOne(speaker: "caller" | "callee"): void {
+    const to = speaker === "caller" ? BOB : ALICE;
+    const passed = this.#passed.get(`${to.address}>${to.port}`);
+    if (passed !== undefined) passed.packets += 1;
+  }
+
+  #captured(
+    speaker: "caller" | "callee",
+    component: "rtp" | "rtcp",
+    at: number,
+    payload: Buffer,
+  ): CapturedPacket {
+    const [from, to] = speaker === "caller" ? [ALICE, BOB] : [BOB, ALICE];
+    const plus = component === "rtp" ? 0 : 1;
+    const port = to.port + plus;
+    const passed = this.#passed.get(`${to.address}>${port}`);
+    this.#passed.set(`${to.address}>${port}`, {
+      packets: (passed?.packets ?? 0) + 1,
+      to: { address: to.address, port },
+    });
+    const ip = encodeUdp({
+      source: from.address,
+      destination: to.address,
+      sourcePort: from.port + plus,
+      destinationPort: port,
+      payload,
+    });
+    const captureMicros = this.beganMicros + at * 20_000;
+    const nflog = encodeNflog({ family: 4, group: 5, payload: ip, captureMicros });
+    return { captureMicros: captureMicros + 1500, nflog };
+  }
+}
+
+function sender(speaker: keyof typeof KEYS): SrtpSender {
+  const masterKeySalt = new Secret(Buffer.from(KEYS[speaker], "base64"));
+  return new SrtpSender({ suite: SUITE, masterKeySalt });
+}
+
+function toward(to: typeof ALICE, speaker: keyof typeof KEYS | undefined): OrderStream {
+  return {
+    label: to === ALICE ? "callee" : "caller",
+    media: "audio",
+    destination: to,
+    rtcpPort: to.port + 1,
+    payloads: [{ type: 0, codec: "PCMU", clockHz: 8000, channels: 1 }],
+    protection:
+      speaker === undefined
+        ? { kind: "pending" }
+        : { kind: "srtp", suite: SUITE, masterKeySalt: KEYS[speaker] },
+  };
+}
