@@ -18,7 +18,7 @@ export type Fate =
   | { readonly kind: "answer"; readonly message: SipMessage }
   | { readonly kind: "drop" };
 
-export type Tamper = (message: SipMessage, from: Passer) => Fate;
+export type Tamper = (message: SipMessage, from: Passer) => Fate | Promise<Fate>;
 
 export interface HostileHop {
   /** Where Kamailio is to send what is meant for bob. */
@@ -55,14 +55,22 @@ async function join(sockets: InnerSockets, kamailio: Socket, tamper: Tamper): Pr
   relay(bob, kamailio, (message) => tamper(message, "bob"));
 }
 
-function relay(from: Socket, to: Socket, decide: (message: SipMessage) => Fate): void {
+/** Messages keep their order, however long a decision takes. */
+function relay(
+  from: Socket,
+  to: Socket,
+  decide: (message: SipMessage) => Fate | Promise<Fate>,
+): void {
   const framer = new StreamFramer();
+  let before = Promise.resolve();
   from.on("data", (chunk: Buffer) => {
     for (const item of framer.push(chunk)) {
       if (item.kind === "keepalive" || item.kind === "malformed") continue;
-      const fate = decide(item);
-      if (fate.kind === "forward") to.write(serializeMessage(fate.message));
-      if (fate.kind === "answer") from.write(serializeMessage(fate.message));
+      before = before.then(async () => {
+        const fate = await decide(item);
+        if (fate.kind === "forward") to.write(serializeMessage(fate.message));
+        if (fate.kind === "answer") from.write(serializeMessage(fate.message));
+      });
     }
   });
 }

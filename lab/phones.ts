@@ -57,7 +57,11 @@ function startPhone(
   const sound = ["--play", join(VOICES, `${name}.wav`), "--heard", heardFile, "--wire", wireFile];
   const child = network.spawn(
     name,
-    [process.execPath, KEYHOLE, "device", ...verb, "--config", config, ...sound, ...extra],
+    [
+      ...[process.execPath, KEYHOLE, "device", ...verb, "--config", config, "--hold-after-play"],
+      ...sound,
+      ...extra,
+    ],
     { stdio: ["pipe", "pipe", "pipe"] },
   );
   const phone = new LabProcess(name, child, join(site.logs, `${name}.log`));

@@ -37,10 +37,12 @@ export interface Recorded {
 interface ListRow {
   readonly id: string;
   readonly callId?: string;
+  /** `open` until the recording has its verdict. */
+  readonly state: string;
 }
 
 interface Shown {
-  readonly completeness?: {
+  readonly completeness: {
     readonly verdict: { readonly kind: string };
     readonly streams: readonly {
       readonly label: "caller" | "callee";
@@ -77,14 +79,14 @@ export async function readRecording(
   };
 }
 
-/** Every recording that the store holds. */
+/** Every recording that the store holds, oldest first. */
 export function listRecordings(site: Pick<Site, "store" | "keys">): readonly ListRow[] {
   return JSON.parse(
     runKeyhole(["recordings", "list", "--json", ...access(site)]),
   ) as readonly ListRow[];
 }
 
-type Completeness = NonNullable<Shown["completeness"]>;
+type Completeness = Shown["completeness"];
 
 async function closedRecording(
   site: Pick<Site, "store" | "keys">,
@@ -92,10 +94,10 @@ async function closedRecording(
 ): Promise<{ id: string; shown: Completeness }> {
   const deadline = performance.now() + CLOSE_TIMEOUT_MS;
   while (performance.now() < deadline) {
-    for (const { id } of listRecordings(site)) {
-      const text = runKeyhole(["recordings", "show", id, "--json", ...access(site)]);
-      const { completeness } = JSON.parse(text) as Shown;
-      if (completeness !== undefined && text.includes(callId)) return { id, shown: completeness };
+    const row = listRecordings(site).find((each) => each.callId === callId);
+    if (row !== undefined && row.state !== "open") {
+      const shown = runKeyhole(["recordings", "show", row.id, "--json", ...access(site)]);
+      return { id: row.id, shown: (JSON.parse(shown) as Shown).completeness };
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
