@@ -200,7 +200,8 @@ export class AgentMachine implements Machine<AgentInput, AgentEffect> {
       return;
     }
     const session = this.#state.sessions.get(id);
-    if (session !== undefined) startClose(this.#state, session, work.cause, now);
+    if (session?.job !== undefined) session.waiting.push(work);
+    else if (session !== undefined) startClose(this.#state, session, work.cause, now);
     else if (work.cause.kind === "sync") work.cause.done();
   }
 

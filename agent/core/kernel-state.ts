@@ -76,6 +76,8 @@ export function rebuildIfWanted(state: AgentState): void {
 }
 
 function restored(state: AgentState, session: Session): readonly Change[] {
+  // What its holes counted so far is gone with them.
+  if (session.holes.size > 0) session.exact = false;
   const holes = [...session.holes.values()].map((claim): Change => {
     const label = labelOf(session, claim.pinhole);
     return { op: "add", element: holeElement(claim), label };

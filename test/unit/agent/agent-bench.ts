@@ -26,7 +26,7 @@ const RECORDING = "3f2b6c1e-8f0a-4f6e-9a44-1d2f3c4b5a69";
 export const RECORDED = { recording: RECORDING, sealedOrder: "c2VhbGVk" };
 
 export class AgentBench {
-  readonly machine = new AgentMachine(BOUNDS);
+  machine = new AgentMachine(BOUNDS);
   readonly kernel = new FakeKernel();
   readonly effects: AgentEffect[] = [];
   /** What the recorder says to orders; undefined: nothing. */
@@ -37,11 +37,23 @@ export class AgentBench {
   /** With capture and recorder there, and a controller greeted on connection 1. */
   static ready(): AgentBench {
     const bench = new AgentBench();
-    bench.feed({ kind: "firewall", ready: true });
-    bench.feed({ kind: "capture", ready: true });
-    bench.feed({ kind: "recorder", connected: true });
-    bench.ask({ kind: "hello", version: 1, controller: "ss1" });
+    bench.#greet();
     return bench;
+  }
+
+  /** The agent dies when all is quiet, and another takes its place. */
+  restart(isAlive: boolean): void {
+    this.settle();
+    this.machine = new AgentMachine(BOUNDS);
+    this.adopt(this.kernel.list(isAlive));
+    this.#greet();
+  }
+
+  #greet(): void {
+    this.feed({ kind: "firewall", ready: true });
+    this.feed({ kind: "capture", ready: true });
+    this.feed({ kind: "recorder", connected: true });
+    this.ask({ kind: "hello", version: 1, controller: "ss1" });
   }
 
   adopt(listing: KernelListing): void {

@@ -9,7 +9,12 @@ import {
   elementName,
   FILTER_SETS,
   NO_COUNT,
+  type SetName,
+  serializeLabel,
+  TALLY_SETS,
 } from "../../../agent/core/element.ts";
+import { parseTableListing } from "../../../agent/core/kernel-listing.ts";
+import type { KernelListing } from "../../../agent/core/kernel-state.ts";
 import type { Change } from "../../../agent/core/rules.ts";
 
 interface Held {
@@ -53,6 +58,26 @@ export class FakeKernel {
   /** Names of the elements that let packets through. */
   open(): string[] {
     return [...this.held.keys()].filter((name) => FILTER_SETS.some((set) => name.startsWith(set)));
+  }
+
+  /** As nft would list the table. */
+  list(isAlive: boolean): KernelListing {
+    const sets = [...FILTER_SETS, ...TALLY_SETS].map((name) => ({
+      set: { name, elem: this.#listSet(name) },
+    }));
+    const alive = { set: { name: "alive", elem: isAlive ? [{ elem: { val: "udp" } }] : [] } };
+    return parseTableListing(JSON.stringify({ nftables: [...sets, alive] }));
+  }
+
+  #listSet(name: SetName): object[] {
+    return [...this.held.values()]
+      .filter(({ change }) => change.element.set === name)
+      .map(({ change, count }) => {
+        const concat = change.element.key
+          .split(" . ")
+          .map((part) => (/^(0x)?[\da-f]+$/.test(part) ? Number(part) : part));
+        return { elem: { val: { concat }, comment: serializeLabel(change.label), counter: count } };
+      });
   }
 
   #fault(changes: readonly Change[]): string | undefined {
