@@ -23,7 +23,7 @@ import { ledgerFinding, type RecordingCheck, verifyRecording } from "./io/verify
 const EXIT = { fault: 1, usage: 64, noInput: 66, noPermission: 77 } as const;
 const OUTPUT_MODE = 0o600;
 
-interface Options {
+interface Flags {
   readonly store: string;
   readonly key?: string;
   readonly ledgerKey?: string;
@@ -34,24 +34,43 @@ interface Options {
   readonly head?: string;
 }
 
-/** Runs one subcommand; faults go to stderr in one line. */
-export async function recordings(argv: readonly string[]): Promise<number> {
+interface Options extends Flags {
+  readonly output: Output;
+}
+
+/** Where the text goes. */
+export interface Output {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+}
+
+const PROCESS_OUTPUT: Output = {
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+};
+
+/** Runs one subcommand and returns its exit code; faults go to stderr in one line. */
+export async function recordings(
+  argv: readonly string[],
+  output: Output = PROCESS_OUTPUT,
+): Promise<number> {
   await sodium.ready;
   let code = 0;
-  const program = buildProgram((result) => {
+  const program = buildProgram(output, (result) => {
     code = result;
   });
   try {
     await program.parseAsync(argv, { from: "user" });
     return code;
   } catch (error) {
-    return report(error);
+    return report(error, output);
   }
 }
 
-function buildProgram(onDone: (code: number) => void): Command {
+function buildProgram(output: Output, onDone: (code: number) => void): Command {
   const program = new Command("keyhole recordings")
     .description("list, show, export and verify sealed recordings")
+    .configureOutput({ writeOut: output.stdout, writeErr: output.stderr })
     .exitOverride();
   const add = (
     usage: string,
@@ -67,7 +86,7 @@ function buildProgram(onDone: (code: number) => void): Command {
       .exitOverride()
       .action(async (...given: unknown[]) => {
         const [id, options] = given.length === 2 ? [undefined, given[0]] : given;
-        onDone(await run((id as string | undefined) ?? "", options as Options));
+        onDone(await run((id as string | undefined) ?? "", { ...(options as Flags), output }));
       });
   add("list", "all recordings; parties are shown with the key", (_, options) => list(options));
   add("show <id>", "one recording: its call and what became of every packet", show);
@@ -122,7 +141,7 @@ async function exportRecording(id: string, options: Options): Promise<number> {
     const durationMs = ((sound.channels[0]?.length ?? 0) * 1000) / sound.sampleRateHz;
     Object.assign(written, { wav, durationMs, undecoded });
     for (const [codec, count] of Object.entries(undecoded))
-      process.stderr.write(`${count} packets of ${codec} are silent: it is not decoded\n`);
+      options.output.stderr(`${count} packets of ${codec} are silent: it is not decoded\n`);
   }
   if (pcapng !== undefined) {
     await writeFile(pcapng, exportPcapng(packets, options.withRejected === true), {
@@ -181,21 +200,23 @@ function parseHead(text: string | undefined): LedgerHead | undefined {
 }
 
 function print(options: Options, value: unknown, text: () => string): void {
-  process.stdout.write(options.json === true ? `${JSON.stringify(value, undefined, 2)}\n` : text());
+  options.output.stdout(
+    options.json === true ? `${JSON.stringify(value, undefined, 2)}\n` : text(),
+  );
 }
 
 /** One line a fault, and the exit code that goes with it. */
-function report(error: unknown): number {
+function report(error: unknown, { stderr }: Output): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
-    if (!error.code.startsWith("commander.")) process.stderr.write(`${error.message}\n`);
+    if (!error.code.startsWith("commander.")) stderr(`${error.message}\n`);
     return EXIT.usage;
   }
   if (!(error instanceof Error)) throw error;
   const isKnown =
     isProtocolError(error) || error instanceof ArchiveError || error instanceof KeyFileError;
   if (!isKnown) throw error;
-  process.stderr.write(`${error.message}\n`);
+  stderr(`${error.message}\n`);
   if (isProtocolError(error, "ERR_RECORDING_KEY")) return EXIT.noPermission;
   return isProtocolError(error) ? EXIT.fault : EXIT.noInput;
 }

@@ -26,6 +26,7 @@ import { encodeRtp } from "../../protocol/rtp/rtp-packet.ts";
 import { sealOrder } from "../../protocol/sealing/order.ts";
 import { Secret } from "../../protocol/secret.ts";
 import { SrtpSender } from "../../protocol/srtp/srtp-sender.ts";
+import { recordings } from "../../recorder/recordings.ts";
 
 await sodium.ready;
 
@@ -117,18 +118,32 @@ export class RecorderHarness {
     return sealOrder(order, key, this.#recorder.publicKey, sodium).toString("base64");
   }
 
-  /** `keyhole recordings …` on this store, if the arguments name no other. */
-  recordings(...args: readonly string[]): Finished {
+  /** `keyhole recordings …` on this store, if the arguments name no other; without a process. */
+  async recordings(...args: readonly string[]): Promise<Finished> {
     const store = args.includes("--store") ? [] : ["--store", this.store];
-    const all = [KEYHOLE, "recordings", ...args, ...store];
+    let [stdout, stderr] = ["", ""];
+    const code = await recordings([...args, ...store], {
+      stdout: (text) => {
+        stdout += text;
+      },
+      stderr: (text) => {
+        stderr += text;
+      },
+    });
+    return { code, stdout, stderr };
+  }
+
+  /** The same as the command that a user types. */
+  recordingsCommand(...args: readonly string[]): Finished {
+    const all = [KEYHOLE, "recordings", ...args, "--store", this.store];
     const { status, stdout, stderr } = spawnSync(NODE, all, { encoding: "utf8" });
     return { code: status, stdout, stderr };
   }
 
   /** As `recordings`, with the archive's key, as JSON; fails the test if it does not exit 0. */
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into it field by field
-  json(...args: readonly string[]): any {
-    const finished = this.recordings(...args, "--key", this.path("archive.key"), "--json");
+  async json(...args: readonly string[]): Promise<any> {
+    const finished = await this.recordings(...args, "--key", this.path("archive.key"), "--json");
     assert.equal(finished.code, 0, finished.stderr);
     return JSON.parse(finished.stdout);
   }

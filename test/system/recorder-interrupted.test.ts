@@ -57,18 +57,18 @@ describe("a recorder killed in the middle of a call", () => {
   it("leaves what was written; the next one cuts the torn tail and ends the recording", async () => {
     const whole = readFileSync(fileOf(call));
     appendFileSync(fileOf(call), Buffer.from("0100000200aabbcc", "hex"));
-    assert.equal(harness.recordings("verify", call.recording, ...key).code, 1);
+    assert.equal((await harness.recordings("verify", call.recording, ...key)).code, 1);
     await restart();
     assert.equal(await stop(), 0);
     assert.ok(readFileSync(fileOf(call)).subarray(0, whole.length).equals(whole));
 
-    const { completeness, interruptions } = harness.json("show", call.recording);
+    const { completeness, interruptions } = await harness.json("show", call.recording);
     assert.equal(interruptions, 1);
     assert.equal(completeness.reason, "the recorder was interrupted");
     assert.equal(completeness.verdict.kind, "complete-with-gaps");
     assert.match(completeness.verdict.gaps[0], /^the recorder was interrupted, 20.* to 20/);
-    assert.equal(harness.json("verify", call.recording, ...ledgerKey).ok, true);
-    const [left = new Int16Array(), right] = channelsOf(harness, call);
+    assert.equal((await harness.json("verify", call.recording, ...ledgerKey)).ok, true);
+    const [left = new Int16Array(), right] = await channelsOf(harness, call);
     const packets = left.length / 160;
     assert.ok(packets >= FLUSHED && packets <= SENT);
     assertSounds(left, expectedSpeech("caller", [], packets));
@@ -89,8 +89,8 @@ describe("a recorder killed in the middle of a call", () => {
     assert.equal(report.verdict.kind, "complete-with-gaps");
     assert.equal(await stop(), 0);
 
-    assert.equal(harness.json("verify", call.recording, ...ledgerKey).ok, true);
-    const [left] = channelsOf(harness, call);
+    assert.equal((await harness.json("verify", call.recording, ...ledgerKey)).ok, true);
+    const [left] = await channelsOf(harness, call);
     const lacks = Array.from({ length: SENT - FLUSHED }, (_, index) => FLUSHED + index);
     const heard = lacks.filter((at) =>
       left?.subarray(at * 160, at * 160 + 160).some((s) => s !== 0),
@@ -102,7 +102,7 @@ describe("a recorder killed in the middle of a call", () => {
         lacks.filter((at) => !heard.includes(at)),
       ),
     );
-    const text = harness.recordings("show", call.recording, ...key).stdout;
+    const text = (await harness.recordings("show", call.recording, ...key)).stdout;
     assert.match(text, /the recorder was interrupted/);
   });
 

@@ -64,9 +64,12 @@ export function expectedSpeech(
 }
 
 /** Exports the recording and reads its channels, caller first. */
-export function channelsOf(harness: RecorderHarness, call: TestCall): readonly Int16Array[] {
+export async function channelsOf(
+  harness: RecorderHarness,
+  call: TestCall,
+): Promise<readonly Int16Array[]> {
   const wav = harness.path(`${call.recording}.wav`);
-  harness.json("export", call.recording, "--wav", wav);
+  await harness.json("export", call.recording, "--wav", wav);
   return decodeWav(readFileSync(wav)).channels;
 }
 

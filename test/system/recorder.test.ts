@@ -55,7 +55,7 @@ describe("a call from order to close", () => {
     report = await endOfCall(agent, call);
   });
 
-  it("is complete, and every count is that of the packets sent", () => {
+  it("is complete, and every count is that of the packets sent", async () => {
     assert.deepEqual(report.verdict, { kind: "complete" });
     assert.equal(report.reason, "bye");
     const counted = (packets: number) => ({
@@ -77,24 +77,24 @@ describe("a call from order to close", () => {
     }
   });
 
-  it("sounds sample for sample as its octets decode, callers left and callees right", () => {
-    const [left, right] = channelsOf(harness, call);
+  it("sounds sample for sample as its octets decode, callers left and callees right", async () => {
+    const [left, right] = await channelsOf(harness, call);
     assertSounds(left, expectedSpeech("caller"));
     assertSounds(right, expectedSpeech("callee"));
   });
 
-  it("is a WAV file to soxi", () => {
+  it("is a WAV file to soxi", async () => {
     const wav = harness.path("soxi.wav");
-    harness.json("export", call.recording, "--wav", wav);
+    await harness.json("export", call.recording, "--wav", wav);
     const { stdout } = spawnSync("soxi", [wav], { encoding: "utf8" });
     for (const line of [/Channels\s+: 2/, /Sample Rate\s+: 8000/, /Precision\s+: 16-bit/])
       assert.match(stdout, line);
     assert.match(stdout, new RegExp(`= ${PACKETS * 160} samples`));
   });
 
-  it("is RTP to tshark, octet for octet what was said", () => {
+  it("is RTP to tshark, octet for octet what was said", async () => {
     const pcapng = harness.path("call.pcapng");
-    harness.json("export", call.recording, "--pcapng", pcapng);
+    await harness.json("export", call.recording, "--pcapng", pcapng);
     const decode = [ALICE, BOB].flatMap(({ port }) => ["-d", `udp.port==${port},rtp`]);
     const fields = ["ip.dst", "rtp.seq", "rtp.payload"].flatMap((field) => ["-e", field]);
     const args = ["-r", pcapng, ...decode, "-Y", "rtp", "-T", "fields", ...fields];
@@ -108,33 +108,45 @@ describe("a call from order to close", () => {
     }
   });
 
-  it("is found by the beginning of its id, shown and listed with its parties", () => {
-    const shown = harness.recordings("show", call.recording.slice(0, 9), ...key);
+  it("is found by the beginning of its id, shown and listed with its parties", async () => {
+    const shown = await harness.recordings("show", call.recording.slice(0, 9), ...key);
     assert.equal(shown.code, 0, shown.stderr);
     for (const words of [/^Verdict +complete$/m, /sip:alice@atlanta/, /^caller RTP +100 +100 /m])
       assert.match(shown.stdout, words);
-    const listed = harness.recordings("list", ...key);
+    const listed = await harness.recordings("list", ...key);
     assert.match(listed.stdout, new RegExp(`${call.recording}.*sip:alice.*sip:bob.*complete`));
   });
 
-  it("is listed without a key, but not its parties", () => {
-    const { code, stdout } = harness.recordings("list");
+  it("is listed by the command that a user types", async () => {
+    const { code, stdout } = harness.recordingsCommand("list", ...key);
+    assert.equal(code, 0);
+    assert.match(stdout, /^ID +START +DURATION +FROM +TO +STATE\n/);
+    assert.equal(harness.recordingsCommand("show", "ffffffff", ...key).code, 66);
+  });
+
+  it("is listed without a key, but not its parties", async () => {
+    const { code, stdout } = await harness.recordings("list");
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`${call.recording}.*\\(sealed\\).*complete`));
     assert.doesNotMatch(stdout, /alice/);
   });
 
-  it("verifies: container, hash in the ledger, signatures, counts", () => {
-    const checked = harness.json("verify", call.recording, ...ledgerKey);
+  it("verifies: container, hash in the ledger, signatures, counts", async () => {
+    const checked = await harness.json("verify", call.recording, ...ledgerKey);
     assert.equal(checked.ok, true);
     assert.match(checked.ledger.detail, /signatures good/);
   });
 
-  it("opens with the second archive key, and says plainly that a stranger's does not", () => {
-    const second = harness.recordings("show", call.recording, "--key", harness.path("second.key"));
+  it("opens with the second archive key, and says plainly that a stranger's does not", async () => {
+    const second = await harness.recordings(
+      "show",
+      call.recording,
+      "--key",
+      harness.path("second.key"),
+    );
     assert.equal(second.code, 0, second.stderr);
     for (const command of ["show", "verify"]) {
-      const other = harness.recordings(
+      const other = await harness.recordings(
         command,
         call.recording,
         "--key",
@@ -165,8 +177,8 @@ describe("commands", () => {
     ["no command of ours", ["delete", "0"], 64, /unknown command/],
   ];
   for (const [what, args, code, words] of cases)
-    it(`say in a line what is wrong: ${what}`, () => {
-      const finished = harness.recordings(...args);
+    it(`say in a line what is wrong: ${what}`, async () => {
+      const finished = await harness.recordings(...args);
       assert.equal(finished.code, code);
       assert.match(finished.stderr, words);
       assert.doesNotMatch(finished.stderr, /\n +at /);
@@ -193,7 +205,7 @@ describe("a call that was tampered with on the way", () => {
     report = await endOfCall(agent, call);
   });
 
-  it("counts what was altered, repeated, lost and not captured, each for itself", () => {
+  it("counts what was altered, repeated, lost and not captured, each for itself", async () => {
     const caller = report.streams.find(({ label }: { label: string }) => label === "caller");
     assert.equal(caller.rtp.admitted, PACKETS);
     assert.equal(caller.rtp.captured, PACKETS - 1);
@@ -211,16 +223,16 @@ describe("a call that was tampered with on the way", () => {
     });
   });
 
-  it("is silent where a packet is missing, and unchanged elsewhere", () => {
-    const [left, right] = channelsOf(harness, call);
+  it("is silent where a packet is missing, and unchanged elsewhere", async () => {
+    const [left, right] = await channelsOf(harness, call);
     assertSounds(left, expectedSpeech("caller", [ALTERED, LOST, UNCAPTURED]));
     assert.ok(right?.every((sample) => sample === 0));
   });
 
-  it("keeps what was refused apart, and exports it only when asked", () => {
-    const count = (...more: readonly string[]) => {
+  it("keeps what was refused apart, and exports it only when asked", async () => {
+    const count = async (...more: readonly string[]) => {
       const pcapng = harness.path("apart.pcapng");
-      harness.json("export", call.recording, "--pcapng", pcapng, ...more);
+      await harness.json("export", call.recording, "--pcapng", pcapng, ...more);
       const { stdout } = spawnSync(
         "tshark",
         ["-r", pcapng, "-T", "fields", "-e", "frame.interface_name"],
@@ -230,14 +242,14 @@ describe("a call that was tampered with on the way", () => {
       );
       return stdout.split("\n").filter((line) => line !== "");
     };
-    assert.equal(count().length, PACKETS - 3);
-    const all = count("--with-rejected");
+    assert.equal((await count()).length, PACKETS - 3);
+    const all = await count("--with-rejected");
     assert.equal(all.filter((name) => name === "kept-apart").length, 2);
     assert.equal(all.length, PACKETS - 1);
   });
 
-  it("verifies all the same: the report says what is missing", () => {
-    const checked = harness.json("verify", call.recording, ...ledgerKey);
+  it("verifies all the same: the report says what is missing", async () => {
+    const checked = await harness.json("verify", call.recording, ...ledgerKey);
     assert.equal(checked.ok, true);
     assert.equal(checked.recordings[0].verdict, "complete with stated gaps");
   });
@@ -283,7 +295,7 @@ describe("a stopped recorder", () => {
   before(async () => {
     await beginCall(agent, call);
     agent.send({ kind: "batch", packets: bothWays(call, 0, 30) });
-    const still = harness.recordings("show", call.recording, ...key);
+    const still = await harness.recordings("show", call.recording, ...key);
     assert.match(still.stdout, /still open/);
     assert.equal(await stop(), 0);
   });
@@ -293,16 +305,16 @@ describe("a stopped recorder", () => {
     assert.equal(report.reason, "the recorder was stopped");
     assert.equal(report.verdict.kind, "complete-with-gaps");
     assert.equal(report.streams[0].rtp.stored, 30 - LATER);
-    assert.equal(harness.json("verify", call.recording, ...ledgerKey).ok, true);
+    assert.equal((await harness.json("verify", call.recording, ...ledgerKey)).ok, true);
   });
 
-  it("leaves files for its owner alone", () => {
+  it("leaves files for its owner alone", async () => {
     assert.equal(statSync(harness.store).mode & 0o777, 0o700);
     for (const name of readdirSync(harness.store))
       assert.equal(statSync(join(harness.store, name)).mode & 0o777, 0o600, name);
   });
 
-  it("logged no key, no party and no address", () => {
+  it("logged no key, no party and no address", async () => {
     for (const word of ["WVNfX19z", "PS1uQCVe", "alice", "bob", BOB.address, ALICE.address])
       assert.equal(harness.output.includes(word), false, word);
     assert.match(harness.output, /"msg":"recording closed"/);
@@ -313,30 +325,30 @@ describe("a stopped recorder", () => {
     const store = ["--store", copy];
     const file = join(copy, `${call.recording}.khr`);
     const ledger = join(copy, "ledger.jsonl");
-    const verify = (...more: readonly string[]) => {
-      const finished = harness.recordings("verify", ...key, ...ledgerKey, ...store, ...more);
+    const verify = async (...more: readonly string[]) => {
+      const finished = await harness.recordings("verify", ...key, ...ledgerKey, ...store, ...more);
       return { code: finished.code, text: finished.stdout };
     };
     const fresh = () => cpSync(harness.store, copy, { recursive: true, force: true });
 
-    it("shows one changed octet of a recording", () => {
+    it("shows one changed octet of a recording", async () => {
       fresh();
       const octets = readFileSync(file);
       octets[octets.length >> 1] = (octets[octets.length >> 1] ?? 0) ^ 0x40;
       writeFileSync(file, octets);
-      const { code, text } = verify(call.recording);
+      const { code, text } = await verify(call.recording);
       assert.equal(code, 1);
       assert.match(text, /BAD +container +the recording file was altered: segment 0, chunk \d/);
       assert.match(text, /BAD +file in ledger +another SHA-256/);
     });
 
-    it("shows a recording that was cut", () => {
+    it("shows a recording that was cut", async () => {
       fresh();
       writeFileSync(file, readFileSync(file).subarray(0, -40));
-      const { code, text } = verify(call.recording);
+      const { code, text } = await verify(call.recording);
       assert.equal(code, 1);
       assert.match(text, /BAD +container +the recording file ends in segment 0/);
-      const exported = harness.recordings(
+      const exported = await harness.recordings(
         "export",
         call.recording,
         "--wav",
@@ -348,40 +360,40 @@ describe("a stopped recorder", () => {
       assert.match(exported.stderr, /without a close/);
     });
 
-    it("shows a recording put in another's place", () => {
+    it("shows a recording put in another's place", async () => {
       fresh();
       const other = readdirSync(copy).find((name) => name.endsWith(".khr") && !file.endsWith(name));
       cpSync(join(copy, other ?? ""), file);
-      assert.match(verify(call.recording).text, /BAD +container +the file named .* holds/);
+      assert.match((await verify(call.recording)).text, /BAD +container +the file named .* holds/);
     });
 
-    it("names the ledger's first broken line, and how it is broken", () => {
+    it("names the ledger's first broken line, and how it is broken", async () => {
       fresh();
       const lines = readFileSync(ledger, "utf8").split("\n");
       writeFileSync(
         ledger,
         lines.with(1, (lines[1] ?? "").replace("complete", "not-made")).join("\n"),
       );
-      assert.match(verify().text, /BAD +ledger +line 2 changed/);
+      assert.match((await verify()).text, /BAD +ledger +line 2 changed/);
       writeFileSync(ledger, lines.toSpliced(1, 1).join("\n"));
-      assert.match(verify().text, /BAD +ledger +line 2 removed/);
+      assert.match((await verify()).text, /BAD +ledger +line 2 removed/);
     });
 
-    it("shows a ledger cut short against a head kept elsewhere", () => {
+    it("shows a ledger cut short against a head kept elsewhere", async () => {
       fresh();
-      const [, head = ""] = /head (\S+)/.exec(verify().text) ?? [];
-      assert.match(verify("--head", head).text, /good +ledger .*end proven/);
+      const [, head = ""] = /head (\S+)/.exec((await verify()).text) ?? [];
+      assert.match((await verify("--head", head)).text, /good +ledger .*end proven/);
       const lines = readFileSync(ledger, "utf8").split("\n");
       writeFileSync(ledger, `${lines.slice(0, 2).join("\n")}\n`);
-      const { code, text } = verify("--head", head);
+      const { code, text } = await verify("--head", head);
       assert.equal(code, 1);
       assert.match(text, /BAD +ledger +line 3 truncated/);
     });
 
-    it("reads a copied WAV no differently", () => {
+    it("reads a copied WAV no differently", async () => {
       fresh();
       const wav = harness.path("copy.wav");
-      harness.json("export", call.recording, "--wav", wav, ...store);
+      await harness.json("export", call.recording, "--wav", wav, ...store);
       assert.equal(decodeWav(readFileSync(wav)).channels[0]?.length, 30 * 160);
     });
   });
