@@ -12,7 +12,10 @@ const transport = z.enum(["tcp", "tls"]);
 const address = z.union([z.ipv4(), z.ipv6()], "not an IP address");
 const aor = z
   .string()
-  .regex(/^sips?:[^@\s<>;?:]+@[\w.-]+$/, "not an address of record such as sip:alice@example.com");
+  .regex(
+    /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/,
+    "not an address of record such as sip:alice@example.com",
+  );
 
 const outbound = z
   .strictObject({ transport, address, port, serverName: z.string().min(1).optional() })

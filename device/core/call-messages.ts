@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
 import { createRequest, newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
+import { serializeSipDate } from "../../protocol/sip/date.ts";
 import { serializeInspectionLabel } from "../../protocol/sip/inspection-label.ts";
 import {
   appendHeader,
@@ -17,7 +18,6 @@ import {
 import { parseSipUri, serializeSipUri } from "../../protocol/sip/uri.ts";
 import type { Via } from "../../protocol/sip/via.ts";
 import type { CallParty } from "./call.ts";
-import { serializeSipDate } from "./sip-date.ts";
 
 export const ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 export const ACCEPT = "application/pkcs7-mime, application/sdp";

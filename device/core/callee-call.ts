@@ -46,8 +46,6 @@ export interface CalleeSetting {
   readonly sealedRequired: boolean;
   /** Answer without being told, this long after the offer was found good. */
   readonly autoAnswerAfterMs?: number;
-  /** Our certificate as `certs-only`, which a 493 carries (RFC 3261 §23.2). */
-  readonly certificates?: { readonly body: Buffer; readonly contentType: string };
 }
 
 /** The INVITE, and how it came. */
@@ -246,13 +244,10 @@ export class CalleeCall {
 
   #refuse({ status, reason, headers }: Refusal): readonly CallEffect[] {
     this.#state = { kind: "over" };
-    const { certificates } = this.#setting;
-    const extra = status === 493 && certificates !== undefined ? certificates : undefined;
     const response = createResponse(this.#invite, status, {
       toTag: this.#toTag,
       reason,
-      headers: extra ? [...headers, ["Content-Type", extra.contentType]] : headers,
-      ...(extra && { body: extra.body }),
+      headers,
     });
     return [
       effects.respond(this.#key, response),

@@ -17,11 +17,9 @@ import {
   receiveInDialog,
   requestInDialog,
 } from "../../protocol/sip/dialog.ts";
-import type { Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import { parseNameAddr } from "../../protocol/sip/name-addr.ts";
+import { nextHop } from "../../protocol/sip/next-hop.ts";
 import { clientKey } from "../../protocol/sip/transaction-key.ts";
-import { parseSipUri, uriParam } from "../../protocol/sip/uri.ts";
 import {
   type CallEffect,
   type CallInput,
@@ -61,7 +59,8 @@ export const failureOfCall = (failure: CallFailure): readonly CallEffect[] =>
 export class DialogLeg {
   readonly #party: CallParty;
   #dialog: Dialog;
-  #nextHop: NextHop;
+  readonly #nextHop: NextHop;
+  #isFlowGone = false;
   #state: State = { kind: "up" };
 
   constructor(party: CallParty, dialog: Dialog, nextHop: NextHop) {
@@ -81,7 +80,7 @@ export class DialogLeg {
   /** Acknowledges a 2xx, each time it comes (RFC 3261 §13.2.2.4). */
   acknowledge(inviteCSeq: number): CallEffect {
     const ack = ackInDialog(this.#dialog, inviteCSeq, { via: newVia(this.#party) });
-    return effects.send({ kind: "send", message: ack, to: this.#nextHop });
+    return effects.send({ kind: "send", message: ack, to: this.#hopOf(ack) });
   }
 
   /** Says goodbye; with `failure` the call ends as failed, however the BYE is answered. */
@@ -93,7 +92,7 @@ export class DialogLeg {
     if (byeKey === undefined) throw new TypeError("a request of ours has a branch");
     this.#dialog = dialog;
     this.#state = { kind: "closing", byeKey, failure };
-    const bye = effects.send({ kind: "request", request, to: this.#nextHop });
+    const bye = effects.send({ kind: "request", request, to: this.#hopOf(request) });
     return [{ kind: "media-leave" }, bye];
   }
 
@@ -106,10 +105,21 @@ export class DialogLeg {
       case "transaction-failed":
         return this.#byeDone(input.key, 408);
       case "flow-closed":
-        if (this.#nextHop === input.flow) this.#nextHop = nextHopOf(this.#dialog);
+        if (this.#nextHop === input.flow) this.#isFlowGone = true;
         return [];
       default:
         return [];
+    }
+  }
+
+  /** The way the call came, or, if that connection is gone, the way the dialog names. */
+  #hopOf(request: SipRequest): NextHop {
+    if (!this.#isFlowGone) return this.#nextHop;
+    try {
+      return nextHop(request);
+    } catch (error) {
+      if (!isProtocolError(error)) throw error;
+      return this.#nextHop; // nowhere else to go: the transport reports it as failed
     }
   }
 
@@ -159,16 +169,4 @@ function readInDialog(dialog: Dialog, request: SipRequest) {
     if (!isProtocolError(error)) throw error;
     return { kind: "refused", status: 400 } as const;
   }
-}
-
-/** Where the first hop of a dialog is to be found when its connection is gone (RFC 3261 §8.1.2). */
-export function nextHopOf({ routeSet, remoteTarget }: Dialog): Target {
-  const [route] = routeSet;
-  const uri = parseSipUri(route === undefined ? remoteTarget : parseNameAddr(route).uri);
-  const secure = uri.scheme === "sips" || uriParam(uri, "transport")?.toLowerCase() === "tls";
-  return {
-    transport: secure ? "tls" : "tcp",
-    address: uri.host,
-    port: uri.port ?? (secure ? 5061 : 5060),
-  };
 }

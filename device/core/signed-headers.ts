@@ -5,8 +5,8 @@
  */
 import { isProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
+import { parseSipDate } from "../../protocol/sip/date.ts";
 import { canonicalName, headerRows, type SipMessage } from "../../protocol/sip/message.ts";
-import { parseSipDate } from "./sip-date.ts";
 
 export type SignedHeader = readonly [name: string, value: string];
 

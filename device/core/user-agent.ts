@@ -55,6 +55,10 @@ export class UserAgent implements Machine<UserAgentInput, UserAgentEffect> {
     });
   }
 
+  get isIdle(): boolean {
+    return this.#call === undefined;
+  }
+
   handle(input: UserAgentInput, now: Millis): readonly UserAgentEffect[] {
     switch (input.kind) {
       case "signalling":

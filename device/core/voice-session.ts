@@ -4,7 +4,8 @@
  * (RFC 3550, 3551 §4.5.14, 3711). Pure: packets in, packets out, time an argument.
  *
  * ```text
- * idle ──play──▶ playing ──last packet──▶ played        any ──stop──▶ stopped
+ * idle ──play──▶ playing ──last packet──▶ played
+ *                   └──leave──▶ left                     any ──stop──▶ stopped
  * ```
  */
 import { assertNever, isProtocolError } from "../../protocol/errors.ts";
@@ -23,8 +24,9 @@ export type VoiceInput =
   | { readonly kind: "play" }
   | { readonly kind: "rtp"; readonly packet: Buffer }
   | { readonly kind: "rtcp"; readonly packet: Buffer }
-  /** No more; with `farewell` the other side is told, if it has not been yet. */
-  | { readonly kind: "stop"; readonly farewell: boolean }
+  /** Say no more, and say goodbye if that was not said yet; go on listening. */
+  | { readonly kind: "leave" }
+  | { readonly kind: "stop" }
   | { readonly kind: "tick" };
 
 export type VoiceEffect =
@@ -51,6 +53,7 @@ type State =
   | { readonly kind: "idle" }
   | { readonly kind: "playing" }
   | { readonly kind: "played"; readonly at: Millis; readonly bothReported: boolean }
+  | { readonly kind: "left" }
   | { readonly kind: "stopped" };
 
 interface Held {
@@ -102,8 +105,10 @@ export class VoiceSession implements Machine<VoiceInput, VoiceEffect> {
       case "rtp":
       case "rtcp":
         return this.#receive({ component: input.kind, packet: input.packet }, now);
+      case "leave":
+        return this.#leave(now);
       case "stop":
-        return this.#stop(input.farewell, now);
+        return this.#stop();
       case "tick":
         return this.#tick(now);
       default:
@@ -119,6 +124,7 @@ export class VoiceSession implements Machine<VoiceInput, VoiceEffect> {
       case "played":
         return state.bothReported ? undefined : this.#quietAt(state.at);
       case "idle":
+      case "left":
       case "stopped":
         return undefined;
       default:
@@ -169,12 +175,17 @@ export class VoiceSession implements Machine<VoiceInput, VoiceEffect> {
     if (rtp?.payloadType === 0) this.#heard.add(rtp);
   }
 
-  #stop(farewell: boolean, now: Millis): readonly VoiceEffect[] {
-    const wasPlaying = this.#state.kind === "playing";
+  #leave(now: Millis): readonly VoiceEffect[] {
+    if (this.#state.kind !== "playing") return [];
+    this.#state = { kind: "left" };
+    return this.#source.leave(now).map(sendEffect);
+  }
+
+  #stop(): readonly VoiceEffect[] {
     this.#state = { kind: "stopped" };
     this.#rejected += this.#held.length;
     this.#held = [];
-    return farewell && wasPlaying ? this.#source.leave(now).map(sendEffect) : [];
+    return [];
   }
 
   #tick(now: Millis): readonly VoiceEffect[] {

@@ -231,22 +231,29 @@ test("a side that falls quiet has ended too", () => {
   assert.deepEqual(kinds(effects), ["both-played"]);
 });
 
-test("who stops while playing says goodbye, unless there is nobody left to tell", () => {
-  for (const [farewell, expected] of [
-    [true, ["rtcp"]],
-    [false, []],
-  ] as const) {
-    const voice = session(speechOf(FRAME * 10));
-    voice.handle({ kind: "play" }, START);
-    assert.deepEqual(kinds(voice.handle({ kind: "stop", farewell }, START + 5)), expected);
-    assert.equal(voice.deadline(), undefined);
-  }
+test("who leaves while playing says goodbye once, sends no more, and goes on listening", () => {
+  const voice = session(speechOf(FRAME * 10));
+  voice.handle({ kind: "expect", key: THEIRS }, START);
+  voice.handle({ kind: "play" }, START);
+  assert.deepEqual(kinds(voice.handle({ kind: "leave" }, START + 5)), ["rtcp"]);
+  assert.deepEqual(voice.handle({ kind: "leave" }, START + 6), []);
+  assert.equal(voice.deadline(), undefined);
+  assert.deepEqual(voice.handle({ kind: "tick" }, START + 40), []);
+  voice.handle({ kind: "rtp", packet: peer().rtp(1, 1) }, START + 41);
+  assert.equal(voice.counts.authenticated, 1);
+});
+
+test("who has played already has said goodbye", () => {
+  const voice = session(speechOf(FRAME));
+  voice.handle({ kind: "play" }, START);
+  run(voice, START + 20);
+  assert.deepEqual(voice.handle({ kind: "leave" }, START + 30), []);
 });
 
 test("a stopped session takes and sends nothing more", () => {
   const voice = session(speechOf(FRAME));
   voice.handle({ kind: "rtp", packet: peer().rtp(1, 1) }, START);
-  voice.handle({ kind: "stop", farewell: true }, START);
+  voice.handle({ kind: "stop" }, START);
   assert.deepEqual(voice.handle({ kind: "play" }, START), []);
   voice.handle({ kind: "rtp", packet: peer().rtp(1, 1) }, START);
   assert.deepEqual(counted(voice), { received: 1, authenticated: 0, rejected: 1 });

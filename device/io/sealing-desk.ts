@@ -1,0 +1,76 @@
+/**
+ * Does the sealing and opening that a call asks for. Touches OpenSSL's random octets.
+ */
+import { randomBytes } from "node:crypto";
+import { openAnswer, openOffer } from "../../protocol/body/open-body.ts";
+import { type SealingForm, sealAnswer, sealOffer } from "../../protocol/body/seal-body.ts";
+import { type VerifiedEntity, verifySignedEntity } from "../../protocol/body/signed-entity.ts";
+import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
+import type { Millis } from "../../protocol/machine.ts";
+import { addressOfRecord } from "../../protocol/sip/uri.ts";
+import type { SealingResult, SealingTask } from "../core/call.ts";
+import { type SealedStage, verifyStage } from "../core/offer-refusal.ts";
+import type { Credentials } from "./credentials.ts";
+
+/** Does one task. What the peer did wrong is a result; rejects only for our own faults. */
+export async function performSealing(
+  task: SealingTask,
+  credentials: Credentials,
+  form: SealingForm,
+  now: Millis,
+): Promise<SealingResult> {
+  const progress: Progress = { stage: "open" };
+  try {
+    return await perform(task, { credentials, form, now, progress });
+  } catch (error) {
+    if (!isProtocolError(error)) throw error;
+    return { kind: "not-opened", stage: progress.stage, code: error.code };
+  }
+}
+
+/** How far the work had come when it failed. */
+interface Progress {
+  stage: SealedStage;
+}
+
+interface Desk {
+  readonly credentials: Credentials;
+  readonly form: SealingForm;
+  readonly now: Millis;
+  readonly progress: Progress;
+}
+
+async function perform(task: SealingTask, desk: Desk): Promise<SealingResult> {
+  const { identity } = desk.credentials;
+  const signing = { signer: identity, random: randomBytes };
+  switch (task.kind) {
+    case "seal-offer": {
+      const recipients = recipientsOf(task.callee, desk.credentials);
+      const sealed = await sealOffer({ ...task, ...signing, recipients, form: desk.form });
+      return { kind: "offer-sealed", ...sealed };
+    }
+    case "seal-answer":
+      return { kind: "answer-sealed", ...(await sealAnswer({ ...task, ...signing })) };
+    case "open-offer": {
+      const { entity, firstKey } = await openOffer({ ...task, holder: identity });
+      desk.progress.stage = verifyStage(firstKey);
+      return { kind: "offer-opened", verified: await verify(entity, desk), firstKey };
+    }
+    case "open-answer": {
+      const { entity } = await openAnswer(task);
+      desk.progress.stage = verifyStage(task.firstKey);
+      return { kind: "answer-opened", verified: await verify(entity, desk) };
+    }
+  }
+}
+
+const verify = (entity: Buffer, { credentials, now }: Desk): Promise<VerifiedEntity> =>
+  verifySignedEntity({ entity, anchors: credentials.anchors, now });
+
+/** The callee first, then the controllers that may look. */
+function recipientsOf(callee: string, { contacts, controllers }: Credentials): readonly Buffer[] {
+  const certificate = contacts.get(addressOfRecord(callee));
+  if (certificate === undefined)
+    throw new ProtocolError("ERR_CERTIFICATE", "no certificate is known for the callee");
+  return [certificate, ...controllers.map((controller) => controller.certificate)];
+}

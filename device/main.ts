@@ -1,0 +1,193 @@
+/**
+ * `keyhole device`: a phone on the command line, one call a run. Touches stdin, stdout, stderr and
+ * the signals that end it.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { encodeMuLaw } from "../protocol/audio/g711.ts";
+import { decodeTelephoneWav } from "../protocol/audio/wav.ts";
+import { isProtocolError } from "../protocol/errors.ts";
+import { ConfigError, type ConfigFault, readConfig } from "../runtime/config-file.ts";
+import { type DeviceConfig, deviceSchema } from "./config.ts";
+import type { CallOutcome } from "./core/call.ts";
+import { isSameUser } from "./core/verified-fault.ts";
+import { loadCredentials } from "./io/credentials.ts";
+import { Phone, type PhoneMode } from "./io/phone.ts";
+import { createReporter, type EventForm, listenToUser } from "./io/terminal.ts";
+
+interface CommonOptions {
+  readonly config: string;
+  readonly play?: string;
+  readonly heard?: string;
+  readonly wire?: string;
+  readonly body?: string;
+  readonly plain?: true;
+  readonly hangupAfterPlay?: true;
+  readonly holdAfterPlay?: true;
+  readonly json?: true;
+}
+
+interface AnswerOptions extends CommonOptions {
+  readonly auto?: true;
+  readonly answerDelay?: number;
+  readonly once?: true;
+}
+
+const EXIT_USAGE = 64; // EX_USAGE of sysexits.h
+const SIP_AOR = /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/;
+/** How long a call may take to end in good order when the process is told to stop. */
+const STOP_TIMEOUT_MS = 2_000;
+
+/** Runs one phone; returns the exit code: 0 the call ended well, 1 it failed. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = new Command("keyhole device")
+    .description("a phone on the command line that seals its SDP; one call a run")
+    .exitOverride();
+  withCommonOptions(program.command("call <target>"), "call the user with this address of record")
+    .option("--hangup-after-play", "hang up when both sides have played (the default)")
+    .option("--hold-after-play", "stay in the call until told to hang up")
+    .action(async (target: string, options: CommonOptions) => {
+      exitCode = await call(target, options);
+    });
+  withCommonOptions(program.command("answer"), "wait for one call")
+    .option("--auto", "answer at once, untold")
+    .option("--answer-delay <ms>", "answer untold after this time", parseDelay)
+    .option("--hangup-after-play", "hang up when both sides have played")
+    .addOption(new Option("--hold-after-play", "the default").hideHelp())
+    .option("--once", "end also after a call that was refused")
+    .action(async (options: AnswerOptions) => {
+      exitCode = await answer(options);
+    });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  }
+}
+
+function withCommonOptions(command: Command, description: string): Command {
+  return command
+    .description(description)
+    .requiredOption("--config <file>", "device.toml")
+    .option("--play <wav>", "what to say: mono, 8000 Hz, 16 bit")
+    .option("--heard <wav>", "where to store what was heard")
+    .option("--wire <file>", "where to store the G.711 octets that were sent")
+    .option("--body <file>", "where to store the body of the INVITE")
+    .option("--plain", "offer, or take, a session description in clear")
+    .option("--json", "events as JSON also on a terminal");
+}
+
+async function call(target: string, options: CommonOptions): Promise<number> {
+  const config = readConfig(options.config, deviceSchema);
+  const { sealing, contact, outbound } = config;
+  if (!SIP_AOR.test(target)) return refuse(`${target} is not an address of record`);
+  const sealed = sealing.enabled && options.plain === undefined;
+  const faults: ConfigFault[] = [];
+  if (outbound === undefined) faults.push(missing("outbound", "needed for calls"));
+  if (sealed && !contact.some(({ aor }) => isSameUser(aor, target)))
+    faults.push(missing("contact", `no certificate for ${target}: nothing can be sealed for him`));
+  if (faults.length > 0) throw new ConfigError(options.config, faults);
+  const mode = { kind: "call", target, sealed } as const;
+  return run(config, mode, options, options.holdAfterPlay === undefined);
+}
+
+async function answer(options: AnswerOptions): Promise<number> {
+  const config = readConfig(options.config, deviceSchema);
+  if (config.listen === undefined)
+    throw new ConfigError(options.config, [missing("listen", "needed to be called")]);
+  const autoAnswerAfterMs = options.answerDelay ?? (options.auto ? 0 : undefined);
+  const mode = {
+    kind: "answer",
+    sealedRequired: config.sealing.required && options.plain === undefined,
+    once: options.once ?? false,
+    ...(autoAnswerAfterMs !== undefined && { autoAnswerAfterMs }),
+  } as const;
+  return run(config, mode, options, options.hangupAfterPlay ?? false);
+}
+
+async function run(
+  config: DeviceConfig,
+  mode: PhoneMode,
+  options: CommonOptions,
+  hangUpAfterPlay: boolean,
+): Promise<number> {
+  const speech = readSpeech(options.play);
+  if (typeof speech === "string") return refuse(speech);
+  const credentials = loadCredentials(options.config, config);
+  const report = createReporter(eventForm(options));
+  const { heard: heardFile, wire: wireFile, body: bodyFile } = options;
+  const files = {
+    ...(heardFile !== undefined && { heardFile }),
+    ...(wireFile !== undefined && { wireFile }),
+    ...(bodyFile !== undefined && { bodyFile }),
+  };
+  const setting = { config, credentials, mode, speech, hangUpAfterPlay, report, ...files };
+  let phone: Phone;
+  try {
+    phone = await Phone.start(setting);
+  } catch (error) {
+    report({ event: "failed", reason: reasonOf(error) });
+    return 1;
+  }
+  const outcome = await outcomeOf(phone, report);
+  return outcome === "well" || outcome === "stopped" ? 0 : 1;
+}
+
+/** Lets the call run its course, or ends it in good order when the process is told to stop. */
+async function outcomeOf(
+  phone: Phone,
+  report: ReturnType<typeof createReporter>,
+): Promise<CallOutcome | "stopped"> {
+  const user = listenToUser((verb) => phone.tell(verb), report);
+  const stopping = Promise.withResolvers<"stopped">();
+  const stop = (): void => {
+    phone.tell("hangup");
+    void phone.outcome.then(() => stopping.resolve("stopped"));
+    setTimeout(() => stopping.resolve("stopped"), phone.isIdle ? 0 : STOP_TIMEOUT_MS).unref();
+  };
+  process.once("SIGTERM", stop).once("SIGINT", stop);
+  try {
+    return await Promise.race([stopping.promise, phone.outcome]);
+  } finally {
+    process.off("SIGTERM", stop).off("SIGINT", stop);
+    user.stop();
+    await phone.close();
+  }
+}
+
+/** Mu-law octets, or what is wrong with the file. */
+function readSpeech(file: string | undefined): Buffer | string {
+  if (file === undefined) return Buffer.alloc(0);
+  try {
+    return encodeMuLaw(decodeTelephoneWav(readFileSync(file)));
+  } catch (error) {
+    return `${file}: ${reasonOf(error)}`;
+  }
+}
+
+const eventForm = ({ json }: CommonOptions): EventForm =>
+  process.stdout.isTTY && json === undefined ? "sentences" : "json";
+
+const missing = (path: string, message: string): ConfigFault => ({ path, message });
+
+function refuse(message: string): number {
+  process.stderr.write(`keyhole device: ${message}\n`);
+  return EXIT_USAGE;
+}
+
+/** What went wrong in the world, with the code that the system gave it. */
+function reasonOf(error: unknown): string {
+  if (isProtocolError(error)) return error.message;
+  if (!(error instanceof Error)) throw error;
+  const cause = error.cause as NodeJS.ErrnoException | undefined;
+  return cause?.code === undefined ? error.message : `${error.message} (${cause.code})`;
+}
+
+function parseDelay(text: string): number {
+  const delayMs = Number(text);
+  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError("milliseconds expected");
+  return delayMs;
+}
