@@ -63,8 +63,7 @@ export async function readRecording(
   mkdirSync(results, { recursive: true });
   const { id, shown } = await closedRecording(site, call.callId);
   const [wav, pcapng] = [join(results, "call.wav"), join(results, "call.pcapng")];
-  runKeyhole(["recordings", "export", id, "--wav", wav, ...access(site)]);
-  runKeyhole(["recordings", "export", id, "--pcapng", pcapng, ...access(site)]);
+  runKeyhole(["recordings", "export", id, "--wav", wav, "--pcapng", pcapng, ...access(site)]);
   const { sampleRateHz, channels } = decodeWav(readFileSync(wav));
   const [left = new Int16Array(), right = new Int16Array()] = channels;
   const alice = matchSpeech(left, readFileSync(call.phones.alice.wireFile));

@@ -142,7 +142,7 @@ test("nonsense on the control socket is answered with code and path, and nothing
     [{ kind: "session.destroy", id: "3" }, "kind"],
     [put("4", { ...hole, to: { ...hole.to, port: 0 } }), "pinholes.0.to.port"],
     [put("5", { ...hole, surprise: true }), "pinholes.0"],
-    [put("6", { ...hole, to: { ...hole.to, address: "10.20.0.2" } }), "pinholes.0.to"],
+    [put("6", { ...hole, to: { ...hole.to, address: "10.20.0.2" } }), "pinholes.0"],
   ];
   for (const [line, path] of nonsense) {
     say(line);
