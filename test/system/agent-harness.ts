@@ -37,13 +37,13 @@ import { LineSplitter } from "../../runtime/line-stream.ts";
 const WAIT_MS = 5_000;
 const TRAFFIC = `
   const [address, port, rate] = process.argv.slice(1);
-  const socket = require("node:dgram").createSocket("udp4");
+  const socket = require("node:dgram").createSocket(address.includes(":") ? "udp6" : "udp4");
   const send = () => { for (let i = 0; i < rate / 200; i++) socket.send(Buffer.alloc(32), port, address); };
   socket.bind(0, () => setInterval(send, 5));
 `;
 const SINK = `
   let packets = 0;
-  const socket = require("node:dgram").createSocket("udp4").on("message", () => packets++);
+  const socket = require("node:dgram").createSocket("udp6").on("message", () => packets++);
   const say = (event) => console.log(JSON.stringify(event));
   process.stdin.on("data", () => say({ event: "received", packets }));
   socket.bind(Number(process.argv[1]), () => say({ event: "ready" }));
@@ -80,7 +80,8 @@ export async function openHarness(): Promise<Harness> {
   mkdirSync(join(directory, "control"));
   chownSync(join(directory, "control"), IDENTITIES.agent.uid, IDENTITIES.agent.gid);
   const paths = { controlSocket, ingestSocket: recorder.path, store: "" };
-  writeFileSync(config, stringify(agentConfig(paths, "debug")));
+  const realm = { prefixes: ["10.10.0.0/24", "2001:db8:10::/64"], ports: [16_384, 65_535] };
+  writeFileSync(config, stringify({ ...agentConfig(paths, "debug"), realm }));
   const site = { configs: { agent: config }, logs: directory } as unknown as Site;
   await recorder.listen();
   const probes = await openProbes(network);
@@ -110,8 +111,9 @@ export async function openHarness(): Promise<Harness> {
       await sink.event({ event: "ready" });
       return {
         async received() {
+          const from = sink.lines.length;
           sink.send({});
-          return Number((await sink.event({ event: "received" }))["packets"]);
+          return Number((await sink.event({ event: "received" }, WAIT_MS, from))["packets"]);
         },
       };
     },

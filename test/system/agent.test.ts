@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { rightsOf } from "../../lab/gateway.ts";
 import type { LabProcess } from "../../lab/lab-process.ts";
+import type { Network } from "../../lab/network.ts";
 import {
   ALICE,
   BOB,
@@ -21,6 +23,21 @@ const RECORDING = {
 };
 const bob = flow(BOB, ALICE);
 const stranger = flow(STRANGER, ALICE);
+
+/** Gives alice, bob and the gateway between them IPv6 addresses. */
+function addSix(network: Network): void {
+  const ip = (host: "alice" | "bob" | "gateway", ...argv: string[]) =>
+    network.run(host, ["ip", "-6", ...argv]);
+  for (const [host, net] of [
+    ["alice", 10],
+    ["bob", 20],
+  ] as const) {
+    ip("gateway", "address", "add", `2001:db8:${net}::1/64`, "dev", host, "nodad");
+    ip(host, "address", "add", `2001:db8:${net}::2/64`, "dev", "eth0", "nodad");
+    ip(host, "route", "add", "default", "via", `2001:db8:${net}::1`);
+  }
+  network.run("gateway", ["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"]);
+}
 
 let harness: Harness;
 let agent: LabProcess;
@@ -74,6 +91,31 @@ test("a pinhole for one socket admits no other port", async () => {
   await client.ask(put("call", 1, { alice: [BOB, ALICE] }));
   const otherPort = flow({ ...BOB, port: BOB.port + 1 }, ALICE);
   assert.deepEqual(await harness.probes.try([bob, otherPort, stranger]), [true, false, false]);
+});
+
+test("IPv6 is the same: any host, one host, one socket", async () => {
+  const { network, recorder } = harness;
+  const [alice6, bob6] = ["2001:db8:10::2", "2001:db8:20::2"];
+  addSix(network);
+  const sink = await harness.startSink("alice", 26_000);
+  const to = { address: alice6, port: 26_000 };
+  const copies = () => recorder.captured().filter(({ destination }) => destination === alice6);
+  const traffic = harness.startTraffic("bob", to, 400);
+  await sleep(300);
+  assert.equal(await sink.received(), 0);
+  for (const [revision, from] of [{}, { address: bob6 }].entries()) {
+    const before = copies().length;
+    const reply = await client.ask(put("call", revision + 1, { alice: [from, to] }));
+    assert.equal(reply.ok, true);
+    await waitFor("copies", () => copies().length > before + 100);
+  }
+  await client.ask(put("call", 3, { alice: [{ address: bob6, port: 9 }, to] }));
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  traffic.kill();
+  assert.ok(closed.ok && closed.exact);
+  const { packets } = closed.counters?.["alice"] ?? {};
+  assert.equal(await sink.received(), packets);
+  await waitFor("every copy", () => copies().length === packets);
 });
 
 test("what is no UDP of the realm's media ports is left alone", async () => {
@@ -220,7 +262,6 @@ test("a killed capture is back within a moment, its gap is stated, no hole close
   process.kill(capture.pid, "SIGKILL");
   assert.deepEqual(await probes.try([bob]), [true]);
   const gap = await waitFor("gap", () => recorder.of("gap")[0]);
-  console.log("gap ms", gap.toMicros / 1000 - killedAt);
   const loss = await client.event("loss");
   assert.equal(gap.reason, "capture restarted");
   assert.deepEqual([loss.fromMicros, loss.toMicros], [gap.fromMicros, gap.toMicros]);
