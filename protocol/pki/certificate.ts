@@ -111,7 +111,8 @@ function extensionValue<T>(
   if (found.length > 1) throw new TypeError("an extension stands twice"); // §4.2
   if (found[0] === undefined) return undefined;
   const value: unknown = found[0].parsedValue;
-  if (!(value instanceof type)) throw new TypeError("an extension cannot be read");
+  const isRead = value instanceof type && !(value as { parsingError?: string }).parsingError;
+  if (!isRead) throw new TypeError("an extension cannot be read");
   return value;
 }
 

@@ -118,7 +118,7 @@ describe("openOffer", () => {
           (error) => failsToDecrypt(error) || fails("ERR_CMS_NO_RECIPIENT")(error),
         );
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });
@@ -315,7 +315,7 @@ describe("verifySignedEntity", () => {
         flipped[at] = (flipped[at] ?? 0) ^ (1 << (bit & 7));
         await assert.rejects(verify(flipped), (error) => isProtocolError(error));
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -332,7 +332,7 @@ describe("verifySignedEntity", () => {
           assert.ok(isProtocolError(error), String(error));
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 150 },
     );
   });
 });
