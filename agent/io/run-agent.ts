@@ -1,7 +1,6 @@
 /**
  * The agent at work: the pure machine, and around it firewall, capture, recorder and control socket.
  */
-import { once } from "node:events";
 import { assertNever } from "../../protocol/errors.ts";
 import { decodeBatch } from "../../protocol/ingest/frames.ts";
 import type { RecorderMessage } from "../../protocol/ingest/messages.ts";
@@ -19,12 +18,19 @@ import { IngestLink } from "./ingest-link.ts";
 /** Serves until SIGTERM or SIGINT; what the kernel holds is left to the next agent or the dead-man element. */
 export async function runAgent(config: AgentConfig, log: Logger): Promise<void> {
   const agent = new Agent(config, log);
-  const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  const stopped = untilSignalled();
   await agent.start();
   log.info({ socket: config.socket }, "ready");
   await stopped;
   log.info("stopping");
   agent.stop();
+}
+
+/** The listeners stay: execa kills a process that has none but execa's own left for a signal. */
+function untilSignalled(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
+  });
 }
 
 class Agent {
