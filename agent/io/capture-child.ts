@@ -2,7 +2,8 @@
  * The capture process: copies what the kernel logs to one NFLOG group to its stdout, as frames of the ingest protocol,
  * and does nothing else. `cap` can abort its process; here that costs a stated gap and nothing more.
  *
- * Argument: the group. First frame: `hello`, when the group is bound. Ends with its stdin, that is with the agent.
+ * Argument: the group. It waits, loaded and ready, until anything is said on its stdin, and then binds the group; first
+ * frame: `hello`. It ends with its stdin, that is with the agent.
  */
 import { Socket } from "node:net";
 import cap from "cap";
@@ -35,8 +36,11 @@ function main(): void {
   const group = Number(process.argv[2]);
   if (!Number.isInteger(group) || group < 0 || group > 65_535)
     throw new RangeError("capture: the group is 0 to 65535");
-  process.stdin.on("end", () => process.exit(0)).resume();
+  process.stdin.on("end", () => process.exit(0)).once("data", () => open(group));
   output.on("error", () => process.exit(0));
+}
+
+function open(group: number): void {
   const capture = new cap.Cap();
   capture.on("packet", (bytes) => take(packetBuffer.subarray(0, bytes)));
   try {

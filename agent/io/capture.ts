@@ -1,6 +1,7 @@
 /**
  * Keeps the capture process running and hands on what it captures. A death is a stated gap: from the last packet
- * that it told of to the moment when its successor listens.
+ * that it told of to the moment when its successor listens. The successor stands by, loaded: a runtime's start would
+ * be most of the gap.
  */
 import { join } from "node:path";
 import { execa } from "execa";
@@ -29,13 +30,14 @@ export interface CaptureOptions {
   readonly onGap: (gap: Gap) => void;
 }
 
-const FIRST_RETRY_MS = 20;
+const FIRST_RETRY_MS = 10;
 const MAX_RETRY_MS = 1_000;
 const CHILD = join(import.meta.dirname, "capture-child.ts");
 
 export class Capture {
   readonly #options: CaptureOptions;
-  #process: ReturnType<typeof startChild> | undefined;
+  #process: Child | undefined;
+  #spare: Child | undefined;
   #retryMs = FIRST_RETRY_MS;
   #lastBatch: Buffer | undefined;
   #lostSinceMicros: number | undefined;
@@ -47,7 +49,8 @@ export class Capture {
   }
 
   start(): void {
-    const child = startChild(this.#options.group);
+    const child = this.#spare ?? startChild(this.#options.group);
+    this.#spare = undefined;
     this.#process = child;
     const framer = new IngestFramer();
     child.stdout.on("data", (chunk: Buffer) => {
@@ -58,11 +61,13 @@ export class Capture {
       complaint = (complaint + text).slice(-500);
     });
     void child.then(({ exitCode, signal }) => this.#takeEnd({ exitCode, signal, complaint }));
+    child.stdin.write("open\n");
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#process?.stdin.end();
+    this.#spare?.stdin.end();
   }
 
   #take(frame: Frame): void {
@@ -79,11 +84,21 @@ export class Capture {
   #takeReady(): void {
     this.#retryMs = FIRST_RETRY_MS;
     this.#isReady = true;
+    this.#standBy();
     this.#options.onReady(true);
     if (this.#lostSinceMicros === undefined) return;
     const fromMicros = this.#lostSinceMicros;
     this.#lostSinceMicros = undefined;
     this.#options.onGap({ reason: "capture restarted", fromMicros, toMicros: nowMicros() });
+  }
+
+  #standBy(): void {
+    if (this.#spare !== undefined || this.#isStopped) return;
+    const spare = startChild(this.#options.group);
+    this.#spare = spare;
+    void spare.then(() => {
+      if (this.#spare === spare) this.#spare = undefined;
+    });
   }
 
   #takeEnd(end: Readonly<Record<string, unknown>>): void {
@@ -99,8 +114,10 @@ export class Capture {
   }
 }
 
+type Child = ReturnType<typeof startChild>;
+
 function startChild(group: number) {
-  return execa(process.execPath, [CHILD, String(group)], {
+  const child = execa(process.execPath, [CHILD, String(group)], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "pipe",
@@ -108,6 +125,8 @@ function startChild(group: number) {
     buffer: false,
     reject: false,
   });
+  child.stdin.on("error", () => undefined); // its end is told by the exit
+  return child;
 }
 
 /** When the last packet of the batch was captured: what the kernel logged after it may be lost. */

@@ -18,6 +18,8 @@ import {
 } from "./agent-harness.ts";
 
 const PROBE_BYTES = 20 + 8 + 16;
+/** 30 ms on an idle machine. */
+const RESTART_MS = 1_000;
 const RECORDING = {
   recording: { recording: "3f2b6c1e-8f0a-4f6e-9a44-1d2f3c4b5a69", sealedOrder: "c2VhbGVk" },
 };
@@ -256,8 +258,10 @@ test("a killed capture is back within a moment, its gap is stated, no hole close
   recorder.messages.length = 0;
   await client.ask(put("call", 1, { alice: [{}, ALICE] }, RECORDING));
   await probes.try([bob]);
-  const capture = childrenOf(agent.pid).find(({ command }) => command.includes("capture-child"));
-  assert.ok(capture);
+  const [capture] = childrenOf(agent.pid).filter(({ command }) =>
+    command.includes("capture-child"),
+  );
+  assert.ok(capture, "the first started captures, the second stands by");
   const killedAt = Date.now();
   process.kill(capture.pid, "SIGKILL");
   assert.deepEqual(await probes.try([bob]), [true]);
@@ -266,7 +270,7 @@ test("a killed capture is back within a moment, its gap is stated, no hole close
   assert.equal(gap.reason, "capture restarted");
   assert.deepEqual([loss.fromMicros, loss.toMicros], [gap.fromMicros, gap.toMicros]);
   assert.ok(gap.fromMicros <= killedAt * 1000 && gap.toMicros >= killedAt * 1000);
-  assert.ok(gap.toMicros - killedAt * 1000 < 2_000_000, "ready again within two seconds");
+  assert.ok(gap.toMicros / 1000 - killedAt < RESTART_MS, "ready again within a moment");
 
   const before = recorder.captured().length;
   await probes.try([bob, bob]);
