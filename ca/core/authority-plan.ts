@@ -1,7 +1,8 @@
 /**
  * What `keyhole ca init` makes: which certificates and keys, in which files, for whom. Pure.
  */
-import ipaddr from "ipaddr.js";
+import { isProtocolError } from "../../protocol/errors.ts";
+import { type Address, parseAddress } from "../../protocol/net/address.ts";
 import type { AlternativeName } from "../../protocol/pki/issue-certificate.ts";
 
 export interface AuthorityRequest {
@@ -69,7 +70,8 @@ function findFaults({ domain, controller, users, addresses }: AuthorityRequest):
   if (!DNS_NAME.test(domain)) faults.push(`--domain '${domain}': not a DNS name`);
   if (!DNS_NAME.test(controller)) faults.push(`--controller '${controller}': not a DNS name`);
   for (const address of addresses)
-    if (!ipaddr.isValid(address)) faults.push(`--address '${address}': not an IP address`);
+    if (tryParseAddress(address) === undefined)
+      faults.push(`--address '${address}': not an IP address`);
   for (const user of users) {
     const [, name = "", host = ""] = ADDRESS_OF_RECORD.exec(user) ?? [];
     if (!FILE_NAME.test(name) || !DNS_NAME.test(host))
@@ -97,17 +99,14 @@ function authorityItem(domain: string): PlannedItem {
 }
 
 function hostItem({ controller, addresses }: AuthorityRequest): PlannedItem {
-  const valid = addresses.filter((address) => ipaddr.isValid(address));
+  const parsed = addresses.flatMap((address) => tryParseAddress(address) ?? []);
   return {
     kind: "certificate",
     profile: "host",
     commonName: toCommonName(controller),
     alternativeNames: [
       { kind: "dns", name: controller },
-      ...valid.map((address) => ({
-        kind: "address" as const,
-        octets: Uint8Array.from(ipaddr.parse(address).toByteArray()),
-      })),
+      ...parsed.map(({ octets }) => ({ kind: "address" as const, octets })),
     ],
     ...certificateFiles(controller),
     purpose: "TLS server, recipient of sealed SDP",
@@ -150,3 +149,12 @@ const certificateFiles = (name: string): { privateFile: string; publicFile: stri
 });
 
 const toCommonName = (name: string): string => name.slice(0, COMMON_NAME_MAX_LENGTH);
+
+function tryParseAddress(text: string): Address | undefined {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    if (isProtocolError(error)) return undefined;
+    throw error;
+  }
+}

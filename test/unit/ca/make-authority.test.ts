@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { planAuthority } from "../../../ca/core/authority-plan.ts";
+import { CannotWriteError, makeAuthority } from "../../../ca/io/make-authority.ts";
+
+const plan = planAuthority({
+  domain: "atlanta.example.com",
+  controller: "ss1.atlanta.example.com",
+  users: ["sip:alice@atlanta.example.com"],
+  addresses: [],
+});
+assert.ok(plan.kind === "plan");
+const { items } = plan;
+const VALIDITY = { authorityDays: 30, certificateDays: 10 };
+const DAY_MS = 24 * 3600 * 1000;
+
+let parent: string;
+before(() => {
+  parent = mkdtempSync(join(tmpdir(), "keyhole-ca-"));
+});
+after(() => rmSync(parent, { recursive: true, force: true }));
+
+describe("makeAuthority", () => {
+  test("writes private files for their owner alone, with the validity asked for", async () => {
+    const directory = join(parent, "new", "directory");
+    await makeAuthority(directory, items, VALIDITY);
+    for (const { privateFile, publicFile } of items) {
+      assert.equal(statSync(join(directory, privateFile)).mode & 0o777, 0o600);
+      assert.equal(statSync(join(directory, publicFile)).mode & 0o133, 0);
+    }
+    const lifeDays = (file: string): number => {
+      const { validFromDate, validToDate } = new X509Certificate(
+        readFileSync(join(directory, file)),
+      );
+      return Math.floor((validToDate.getTime() - validFromDate.getTime()) / DAY_MS);
+    };
+    assert.equal(lifeDays("ca.pem"), 30);
+    assert.equal(lifeDays("alice.pem"), 10);
+  });
+
+  test("overwrites nothing, names what is in the way and writes nothing else", async () => {
+    const directory = mkdtempSync(join(parent, "taken-"));
+    const existing = join(directory, "archive.key");
+    writeFileSync(existing, "precious");
+    await assert.rejects(makeAuthority(directory, items, VALIDITY), (error) => {
+      assert.ok(error instanceof CannotWriteError);
+      assert.match(error.message, /will not overwrite/);
+      return error.message.includes(existing);
+    });
+    assert.deepEqual(readdirSync(directory), ["archive.key"]);
+    assert.equal(readFileSync(existing, "utf8"), "precious");
+  });
+
+  test("takes back what it wrote if a file cannot be written", async () => {
+    const directory = mkdtempSync(join(parent, "half-"));
+    const unwritable = items.map((item, index) =>
+      index === items.length - 1 ? { ...item, privateFile: "no/such/place.key" } : item,
+    );
+    await assert.rejects(makeAuthority(directory, unwritable, VALIDITY), CannotWriteError);
+    assert.deepEqual(readdirSync(directory), []);
+  });
+
+  test("says so if the directory is a file", async () => {
+    const file = join(parent, "file");
+    writeFileSync(file, "");
+    await assert.rejects(makeAuthority(file, items, VALIDITY), CannotWriteError);
+  });
+});
+
+describe("keyhole ca", () => {
+  const keyhole = (...args: readonly string[]) =>
+    spawnSync(process.execPath, ["bin/keyhole.ts", "ca", ...args], { encoding: "utf8" });
+  const init = (directory: string, ...more: readonly string[]) => {
+    const options = ["--domain", "a.example", "--controller", "ss1.a.example"];
+    return keyhole(
+      "init",
+      "--out",
+      directory,
+      ...options,
+      "--user",
+      "sip:alice@a.example",
+      ...more,
+    );
+  };
+
+  test("says what it wrote and for whom, and never a key", () => {
+    const directory = join(parent, "told");
+    const { status, stdout, stderr } = init(directory, "--address", "10.10.0.1", "--days", "3");
+    assert.equal(status, 0, stderr);
+    for (const file of readdirSync(directory)) assert.ok(stdout.includes(file), file);
+    assert.doesNotMatch(stdout, /BEGIN/);
+    const again = init(directory);
+    assert.equal(again.status, 73);
+    assert.match(again.stderr, /will not overwrite/);
+    assert.equal(again.stdout, "");
+  });
+
+  test("refuses bad arguments with exit code 64 and makes nothing", () => {
+    const directory = join(parent, "not-made");
+    const attempts = [
+      init(directory, "--user", "alice"),
+      init(directory, "--days", "0"),
+      init(directory, "--days", "x"),
+      init(directory, "--unknown"),
+      keyhole("init", "--out", directory),
+      keyhole("unknown"),
+    ];
+    for (const { status, stderr } of attempts) {
+      assert.equal(status, 64);
+      assert.notEqual(stderr, "");
+    }
+    assert.throws(() => statSync(directory));
+  });
+
+  test("helps", () => {
+    const { status, stdout } = keyhole("init", "--help");
+    assert.equal(status, 0);
+    assert.match(stdout, /--controller <host>/);
+  });
+});
