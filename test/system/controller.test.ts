@@ -1,0 +1,383 @@
+/**
+ * The controller as a process, with real TLS, TCP and CMS: what waits for what, what is refused,
+ * how it comes back to its agent, how it ends.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import {
+  CONTROLLER_LABEL,
+  forgeAnswer,
+  forgeInvite,
+  withSealedOffer,
+} from "../../lab/forged-call.ts";
+import { forgeSdp } from "../../lab/forged-sdp.ts";
+import { readCertificate, readIdentity } from "../../lab/identities.ts";
+import type { SipPeer } from "../../lab/sip-peer.ts";
+import { CONTROLLER_NAME } from "../../lab/site-config.ts";
+import { createResponse } from "../../protocol/sip/create-response.ts";
+import {
+  headerRows,
+  headerValue,
+  headerValues,
+  prependHeader,
+  type SipRequest,
+  type SipResponse,
+  withHeader,
+  withValues,
+} from "../../protocol/sip/message.ts";
+import {
+  Biloxi,
+  connectCaller,
+  createFolder,
+  type Folder,
+  orderOf,
+  type RunningProgram,
+  removeFolder,
+  StandInAgent,
+  startController,
+  until,
+} from "./controller-harness.ts";
+
+const AGENT_DELAY_MS = 300;
+let folder: Folder;
+let agent: StandInAgent;
+let biloxi: Biloxi;
+let controller: RunningProgram;
+let alice: SipPeer;
+
+before(async () => {
+  folder = await createFolder();
+  agent = new StandInAgent(folder);
+  biloxi = new Biloxi();
+  await Promise.all([agent.listen(), biloxi.listen(folder)]);
+  controller = await startController(folder);
+  await until(() => controller.hasLogged("agent there"));
+  alice = await connectCaller(folder, "alice");
+});
+
+after(async () => {
+  alice?.close();
+  await controller?.stop();
+  await Promise.all([agent?.close(), biloxi?.close()]);
+  removeFolder(folder);
+});
+
+const keys = () => join(folder.path, "keys");
+const callIdOf = (request: SipRequest) => headerValue(request, "Call-ID") ?? "";
+
+async function sealedInvite(
+  recipients: readonly string[] = ["bob", CONTROLLER_NAME],
+  sdp = forgeSdp(),
+): Promise<SipRequest> {
+  const { message } = await withSealedOffer(forgeInvite(), {
+    sdp,
+    signer: readIdentity(keys(), "alice"),
+    recipients: recipients.map((name) => readCertificate(keys(), name)),
+    label: CONTROLLER_LABEL,
+  });
+  return message;
+}
+
+interface Answered {
+  readonly invite: SipRequest;
+  /** As it reached biloxi. */
+  readonly forwarded: SipRequest;
+  readonly response: SipResponse;
+}
+
+/** A sealed call as far as its 200 at alice, acknowledged. */
+async function placeCall(): Promise<Answered> {
+  const invite = await sealedInvite();
+  alice.send(invite);
+  const forwarded = (await biloxi.request("INVITE", callIdOf(invite))).message as SipRequest;
+  const sdp = forgeSdp({ address: "10.20.0.2", port: 30_000 });
+  const own = `<sip:127.0.0.3:${folder.biloxiPort};transport=tcp;lr>`;
+  const recorded = prependHeader(forwarded, "Record-Route", own);
+  biloxi.peer?.send(await forgeAnswer(recorded, { sdp, bob: readIdentity(keys(), "bob") }));
+  const response = await alice.final(invite);
+  assert.equal(response.status, 200);
+  alice.send(fromAlice("ACK", { invite, response }));
+  await biloxi.request("ACK", callIdOf(invite));
+  return { invite, forwarded, response };
+}
+
+/** A request of alice's within the dialog. */
+function fromAlice(method: string, { invite, response }: Omit<Answered, "forwarded">): SipRequest {
+  const routes = headerValues(response, "Record-Route").toReversed();
+  const cseq = method === "ACK" ? 1 : 2;
+  const via = `SIP/2.0/TLS 10.10.0.2:5099;branch=z9hG4bK${method}${callIdOf(invite)}`;
+  const base = { ...invite, method, uri: contactOf(response), body: Buffer.alloc(0) };
+  const bare = base.headers.filter(({ name }) => !/^(content-|proxy-inspect)/i.test(name));
+  const request = withValues({ ...base, headers: bare }, "Route", routes);
+  return withHeader(
+    withHeader(withHeader(request, "Via", via), "To", headerValue(response, "To") ?? ""),
+    "CSeq",
+    `${cseq} ${method}`,
+  );
+}
+
+/** Bob's BYE, as biloxi hands it on. */
+function byeFromBob({ invite, forwarded, response }: Answered): SipRequest {
+  const rows = [
+    ["Via", `SIP/2.0/TCP 127.0.0.3:5060;branch=z9hG4bKbye${callIdOf(invite)}`],
+    ["Max-Forwards", "70"],
+    ...headerValues(forwarded, "Record-Route").map((value) => ["Route", value] as const),
+    ["From", headerValue(response, "To") ?? ""],
+    ["To", headerValue(invite, "From") ?? ""],
+    ["Call-ID", callIdOf(invite)],
+    ["CSeq", "1 BYE"],
+  ] as const;
+  const headers = rows.map(([name, value]) => ({ name, value }));
+  return {
+    kind: "request",
+    method: "BYE",
+    uri: contactOf(forwarded),
+    headers,
+    body: Buffer.alloc(0),
+  };
+}
+
+const contactOf = (message: SipRequest | SipResponse) =>
+  (headerValue(message, "Contact") ?? "").replace(/^<|>$/g, "");
+
+test("the INVITE leaves after its holes are applied, its body octet for octet", async () => {
+  agent.delayMs = AGENT_DELAY_MS;
+  const before = agent.puts.length;
+  const { invite, forwarded } = await placeCall();
+  agent.delayMs = 0;
+  const { atMs } = await biloxi.request("INVITE", callIdOf(invite));
+  const [first, second] = agent.puts.slice(before);
+  const appliedAtMs = agent.appliedAtMs[before] ?? Number.POSITIVE_INFINITY;
+  assert.ok(atMs >= appliedAtMs, `${atMs} before ${appliedAtMs}`);
+  assert.ok(
+    atMs - (agent.asked.find(({ request }) => request === first)?.atMs ?? 0) >= AGENT_DELAY_MS - 5,
+  );
+  const sha256 = (body: Buffer) => createHash("sha256").update(body).digest("hex");
+  assert.equal(sha256(forwarded.body), sha256(invite.body));
+  const holes = (put = first) =>
+    put?.pinholes.map(({ from, to }) => `${from.address ?? "any"}>${to.address}:${to.port}`);
+  assert.deepEqual(holes(), ["any>10.10.0.2:20000", "any>10.10.0.2:20001"]);
+  assert.deepEqual(holes(second), [
+    "10.20.0.2>10.10.0.2:20000",
+    "10.20.0.2>10.10.0.2:20001",
+    "10.10.0.2>10.20.0.2:30000",
+    "10.10.0.2>10.20.0.2:30001",
+  ]);
+});
+
+test("the orders reach the recorder sealed past the agent, with the keys of both", async () => {
+  const [first, second] = agent.puts;
+  assert.ok(first !== undefined && second !== undefined);
+  assert.equal(first.session, second.session);
+  assert.ok(!JSON.stringify(agent.puts).includes("AES_CM_128"));
+  const [offer, answer] = [await orderOf(folder, first), await orderOf(folder, second)];
+  assert.equal(offer.recording, answer.recording);
+  assert.deepEqual(
+    offer.streams.map(({ label, protection }) => [label, protection.kind]),
+    [["callee", "pending"]],
+  );
+  assert.deepEqual(
+    answer.streams.map(({ label, destination, protection }) => [
+      label,
+      destination.address,
+      protection.kind,
+    ]),
+    [
+      ["callee", "10.10.0.2", "srtp"],
+      ["caller", "10.20.0.2", "srtp"],
+    ],
+  );
+});
+
+test("BYE from bob, over the route that both recorded, closes the session", async () => {
+  const call = await placeCall();
+  const session = agent.puts.at(-1)?.session;
+  biloxi.peer?.send(byeFromBob(call));
+  await until(() => alice.received.some((m) => m.kind === "request" && m.method === "BYE"));
+  await until(() =>
+    agent.asked.some(
+      ({ request }) => request.kind === "session.close" && request.session === session,
+    ),
+  );
+  const bye = alice.received.find(
+    (m): m is SipRequest => m.kind === "request" && m.method === "BYE",
+  );
+  assert.ok(bye !== undefined);
+  assert.equal(headerRows(bye, "Route").length, 0);
+  alice.send(createResponse(bye, 200));
+  assert.equal((await biloxi.peer?.final(byeFromBob(call)))?.status, 200);
+});
+
+test("after the agent's restart all sessions are stated again", async () => {
+  const call = await placeCall();
+  const put = agent.puts.at(-1);
+  await agent.close();
+  await until(() => controller.hasLogged("agent gone"));
+  const seen = agent.asked.length;
+  await agent.listen();
+  await until(() => agent.asked.slice(seen).some(({ request }) => request.kind === "sync.end"));
+  const again = agent.asked.slice(seen).map(({ request }) => request);
+  assert.equal(again[0]?.kind, "hello");
+  assert.equal(again[1]?.kind, "sync.begin");
+  const restated = again.filter((request) => request.kind === "session.put");
+  assert.ok(restated.some(({ session, revision }) => session === put?.session && revision === 2));
+  const end = again.find((request) => request.kind === "sync.end");
+  assert.equal(end?.count, restated.length);
+  const bye = fromAlice("BYE", call);
+  alice.send(bye);
+  await biloxi.request("BYE", callIdOf(call.invite));
+  await until(() =>
+    agent.asked.some(
+      ({ request }) => request.kind === "session.close" && request.session === put?.session,
+    ),
+  );
+});
+
+test("without an agent a sealed call gets 500 with Retry-After, a plain one passes", async () => {
+  await agent.close();
+  const sealed = await sealedInvite();
+  alice.send(sealed);
+  const refused = await alice.final(sealed);
+  assert.equal(refused.status, 500);
+  assert.match(headerValue(refused, "Retry-After") ?? "", /^\d+$/);
+  const plain = forgeInvite();
+  alice.send({
+    ...plain,
+    headers: [...plain.headers, { name: "Content-Type", value: "application/sdp" }],
+    body: forgeSdp(),
+  });
+  const { message } = await biloxi.request("INVITE", callIdOf(plain));
+  biloxi.peer?.send(createResponse(message as SipRequest, 486, { toTag: "b" }));
+  assert.equal((await alice.final(plain)).status, 486);
+  assert.ok(
+    !biloxi.arrived.some((each) => headerValue(each.message, "Call-ID") === callIdOf(sealed)),
+  );
+  const there = controller.lines.filter((line) => line.includes("agent there")).length;
+  await agent.listen();
+  await until(() => controller.lines.filter((line) => line.includes("agent there")).length > there);
+});
+
+const BAD: readonly [name: string, invite: () => Promise<SipRequest>, status: number][] = [
+  ["a label with a body for others", () => sealedInvite(["bob"]), 496],
+  [
+    "an altered body",
+    async () => {
+      const invite = await sealedInvite();
+      const body = Buffer.from(invite.body);
+      body.writeUInt8(body.readUInt8(body.length - 40) ^ 1, body.length - 40);
+      return { ...invite, body };
+    },
+    488,
+  ],
+  ["a neighbour's address", () => sealedInvite(undefined, forgeSdp({ address: "10.10.0.3" })), 488],
+  ["a service port", () => sealedInvite(undefined, forgeSdp({ port: 80 })), 488],
+];
+
+for (const [name, make, status] of BAD)
+  test(`${name} gets ${status}, opens nothing and goes no further`, async () => {
+    const before = agent.count("session.put");
+    const invite = await make();
+    alice.send(invite);
+    assert.equal((await alice.final(invite)).status, status);
+    assert.equal(agent.count("session.put"), before);
+    const label = createHash("sha256").update(callIdOf(invite)).digest("hex").slice(0, 12);
+    assert.ok(controller.lines.some((line) => line.includes(label) && line.includes('"verdict"')));
+    assert.ok(
+      !biloxi.arrived.some((each) => headerValue(each.message, "Call-ID") === callIdOf(invite)),
+    );
+  });
+
+test("a caller without certificate gets a challenge, and opens nothing", async () => {
+  const nobody = await connectCaller(folder);
+  const before = agent.count("session.put");
+  const invite = await sealedInvite();
+  nobody.send(invite);
+  const response = await nobody.final(invite);
+  assert.equal(response.status, 407);
+  assert.match(headerValue(response, "Proxy-Authenticate") ?? "", /^Digest /);
+  assert.equal(agent.count("session.put"), before);
+  nobody.close();
+});
+
+test("an answer that comes in clear goes on, and what was open is closed with an alarm", async () => {
+  const invite = await sealedInvite();
+  alice.send(invite);
+  const forwarded = (await biloxi.request("INVITE", callIdOf(invite))).message as SipRequest;
+  const session = agent.puts.at(-1)?.session;
+  const headers = [
+    ["Contact", "<sip:bob@10.20.0.2:5060;transport=tcp>"],
+    ["Content-Type", "application/sdp"],
+  ] as const;
+  biloxi.peer?.send(createResponse(forwarded, 200, { toTag: "clear", headers, body: forgeSdp() }));
+  assert.equal((await alice.final(invite)).status, 200);
+  await until(() =>
+    agent.asked.some(
+      ({ request }) => request.kind === "session.close" && request.session === session,
+    ),
+  );
+  assert.ok(
+    controller.lines.some(
+      (line) => line.includes("answer-in-clear") && line.includes('"level":"error"'),
+    ),
+  );
+});
+
+test("no line of the log holds a key, SDP or an identity", () => {
+  const log = controller.lines.join("\n");
+  for (const secret of ["m=audio", "inline:", "c=IN", "alice@", "bob@", "PRIVATE KEY", "AES_CM"])
+    assert.ok(!log.includes(secret), secret);
+  for (const name of ["order.key", `${CONTROLLER_NAME}.key`]) {
+    const [, ...rows] = readFileSync(join(keys(), name), "utf8").trim().split("\n");
+    for (const row of rows.slice(0, -1)) assert.ok(!log.includes(row));
+  }
+});
+
+test("told to stop, it closes its sessions and exits 0", async () => {
+  await placeCall();
+  const session = agent.puts.at(-1)?.session;
+  assert.equal(await controller.stop(), 0);
+  assert.ok(
+    agent.asked.some(
+      ({ request }) => request.kind === "session.close" && request.session === session,
+    ),
+  );
+});
+
+const KEYHOLE = resolve(import.meta.dirname, "../../bin/keyhole.ts");
+const keyhole = (...argv: readonly string[]) =>
+  spawnSync(process.execPath, [KEYHOLE, "controller", ...argv], { encoding: "utf8" });
+
+test("--check says what the configuration would do, and starts nothing", () => {
+  const { status, stdout } = keyhole("--config", folder.configFile, "--check");
+  assert.equal(status, 0);
+  for (const text of [
+    "listens       tls 127.0.0.1:",
+    "routes        biloxi.example.com to tcp 127.0.0.3:",
+    "user          sip:alice@atlanta.example.com",
+    "protects      10.10.0.0/24",
+  ])
+    assert.ok(stdout.includes(text), text);
+});
+
+test("a configuration with faults exits 78 and names each; one whose files do not fit as well", () => {
+  const bad = join(keys(), "bad.toml");
+  const text = readFileSync(folder.configFile, "utf8");
+  writeFileSync(bad, text.replace("16384", "80").replace("[agent]", "[agent]\ncolour = 1"));
+  const faults = keyhole("--config", bad, "--check");
+  assert.equal(faults.status, 78);
+  assert.match(faults.stderr, /media\.ports\[0\]/);
+  assert.match(faults.stderr, /agent\.colour/);
+  writeFileSync(
+    bad,
+    text.replace('"order.key"', '"recorder.key"').replace('"recorder.pub"', '"gone.pub"'),
+  );
+  const files = keyhole("--config", bad, "--check");
+  assert.equal(files.status, 78);
+  assert.match(files.stderr, /recording\.orderKey/);
+  assert.match(files.stderr, /recording\.recorder: gone\.pub cannot be read/);
+  assert.equal(keyhole().status, 64);
+});
