@@ -96,6 +96,17 @@ test("no packet of a running call is lost to a restart of the agent", async () =
   assert.equal(closed.ok && closed.exact, true);
 });
 
+test("asked to end it ends at once, and leaves the holes to its successor", async () => {
+  await client.ask(put("call", 1, narrow));
+  const { code, signal } = await agent.stop("SIGTERM");
+  assert.deepEqual([code, signal], [0, null]);
+  assert.deepEqual(await harness.probes.try([bob, stranger]), [true, false]);
+  agent = await harness.startAgent();
+  client = await greet();
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  assert.equal(closed.ok && closed.counters?.["alice"]?.packets, 1);
+});
+
 test("a lease that is not renewed closes its session, with an event", async () => {
   await client.ask({ ...put("brief", 1, { alice: [{}, other] }), leaseMs: 1000 });
   assert.deepEqual(await harness.probes.try([flow(BOB, other)]), [true]);
