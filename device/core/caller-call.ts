@@ -122,7 +122,8 @@ export class CallerCall {
   }
 
   #whileSealing(state: State & { kind: "sealing" }, input: CallInput): readonly CallEffect[] {
-    if (input.kind === "not-opened") return this.#fail({ reason: "the offer cannot be sealed" });
+    if (input.kind === "not-opened")
+      return this.#fail({ reason: `the offer cannot be sealed (${input.code})` });
     if (input.kind === "command" && input.verb === "hangup")
       return this.#fail({ reason: "hung up before the call went out" });
     if (input.kind !== "offer-sealed") return [];

@@ -71,11 +71,8 @@ export class VoicePorts {
   get counts(): MediaCounts | undefined {
     if (this.#session?.remote === undefined) return undefined;
     const { sent, sentRtcp, ...received } = this.#session.machine.counts;
-    return {
-      ...received,
-      sent: sent - this.#unsent.rtp,
-      sentRtcp: sentRtcp - this.#unsent.rtcp,
-    };
+    const { rtp, rtcp } = this.#unsent;
+    return { sent: sent - rtp, sentRtcp: sentRtcp - rtcp, ...received };
   }
 
   /** mu-law, at 8000 Hz. */
