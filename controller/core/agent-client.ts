@@ -6,58 +6,17 @@
  *      ▲                                              │
  *      └───────────── connection lost ────────────────┘
  */
-import type {
-  AgentMessage,
-  ControlEvent,
-  ControlReply,
-  ControlRequest,
-  Counters,
-  OrderOutcome,
-  SessionPut,
+import {
+  type AgentMessage,
+  CONTROL_VERSION,
+  type ControlEvent,
+  type ControlReply,
+  type Counters,
 } from "../../protocol/control/messages.ts";
-import { CONTROL_VERSION } from "../../protocol/control/messages.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
+import type { AgentClientEffect, AgentClientInput, WantedSession } from "./agent-client-port.ts";
 import type { GatewayVerdict } from "./verdict.ts";
-
-/** A session as it should be. */
-export type WantedSession = Omit<SessionPut, "kind" | "id">;
-
-export type PutResult =
-  | { readonly kind: "applied"; readonly recording?: OrderOutcome }
-  | { readonly kind: "failed"; readonly verdict: GatewayVerdict; readonly code?: string };
-
-export type AgentClientInput =
-  | { readonly kind: "connected" }
-  | { readonly kind: "disconnected" }
-  | { readonly kind: "message"; readonly message: AgentMessage }
-  | { readonly kind: "put"; readonly session: WantedSession; readonly timeoutMs: number }
-  | { readonly kind: "close"; readonly session: string; readonly reason: string }
-  /** Closes every session. */
-  | { readonly kind: "close-all"; readonly reason: string }
-  | { readonly kind: "tick" };
-
-export type AgentClientEffect =
-  | { readonly kind: "connect" }
-  | { readonly kind: "disconnect"; readonly reason: string }
-  | { readonly kind: "send"; readonly request: ControlRequest }
-  /** The gateway serves, or no longer does. */
-  | { readonly kind: "availability"; readonly up: boolean }
-  | {
-      readonly kind: "put-result";
-      readonly session: string;
-      readonly revision: number;
-      readonly result: PutResult;
-    }
-  | {
-      readonly kind: "closed";
-      readonly session: string;
-      readonly counters: Counters;
-      readonly exact: boolean;
-    }
-  /** The agent no longer holds what it had applied. */
-  | { readonly kind: "session-lost"; readonly session: string; readonly code: string }
-  | { readonly kind: "event"; readonly event: ControlEvent };
 
 /** Pause between two attempts to connect. */
 export const RECONNECT_MS = 500;

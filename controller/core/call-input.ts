@@ -2,7 +2,7 @@
  * What a call is told, and what it stands on. Pure.
  */
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import type { PutResult } from "./agent-client.ts";
+import type { PutResult } from "./agent-client-port.ts";
 import type { SessionName } from "./call-effect.ts";
 import type { AnswerInspection, OfferInspection } from "./inspection.ts";
 import type { MediaPolicy } from "./media-policy.ts";

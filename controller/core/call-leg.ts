@@ -15,7 +15,7 @@ import { createHash } from "node:crypto";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { SipResponse } from "../../protocol/sip/message.ts";
-import type { PutResult } from "./agent-client.ts";
+import type { PutResult } from "./agent-client-port.ts";
 import { bodyKind } from "./body-kind.ts";
 import type { LegEffect, Report, SessionName } from "./call-effect.ts";
 import { type AnswerInspection, judgeAnswer, type Offer } from "./inspection.ts";

@@ -25,6 +25,8 @@ export interface CallRecord {
   /** The connection that the caller used last, authenticated. */
   callerFlow: string;
   callerPeer: Peer;
+  /** Canonical addresses of the callees' Contacts, by tag: where a dialog's requests may come from. */
+  readonly contacts: Map<string, string>;
   /** What it was placed with: the request without our Route, and where it goes. */
   readonly placing: Placing;
   readonly order: OrderHead;

@@ -14,7 +14,7 @@ import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
-import type { PutResult } from "./agent-client.ts";
+import type { PutResult } from "./agent-client-port.ts";
 import { CallDialogs } from "./call-dialogs.ts";
 import type { CallEffect, LegEffect, Report } from "./call-effect.ts";
 import type { CallInput, CallSetting } from "./call-input.ts";

@@ -8,7 +8,7 @@ import type { Prefix } from "../../protocol/net/address.ts";
 import type { Secret } from "../../protocol/secret.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import type { TransactionEffect, TransactionInput } from "../../protocol/sip/transaction-events.ts";
-import type { PutResult } from "./agent-client.ts";
+import type { PutResult } from "./agent-client-port.ts";
 import type { Report, SessionRequest } from "./call-effect.ts";
 import type { AnswerInspection, OfferInspection } from "./inspection.ts";
 import type { MediaPolicy } from "./media-policy.ts";

@@ -17,6 +17,7 @@ import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { upstreamFinal } from "../../protocol/sip/proxy.ts";
 import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import { noteContact } from "./call-contacts.ts";
 import type { CallEffect } from "./call-effect.ts";
 import type { CallInput } from "./call-input.ts";
 import { type CallRecord, CallTable } from "./call-table.ts";
@@ -222,6 +223,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   ): readonly ControllerEffect[] {
     if (typeof outcome !== "string" && outcome.status === 100) return [];
     const record = this.#calls.ofTransaction(key);
+    if (record !== undefined && typeof outcome !== "string") noteContact(record, outcome);
     if (record !== undefined)
       return typeof outcome === "string"
         ? this.#run(record, { kind: "no-response", reason: outcome }, now)

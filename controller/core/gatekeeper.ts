@@ -10,18 +10,12 @@ import type { Peer } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
 import { addressOfRecord, parseSipUri } from "../../protocol/sip/uri.ts";
-import {
-  canonicalAddress,
-  type Route,
-  routeOfPeer,
-  type SipPolicy,
-  type User,
-} from "./sip-policy.ts";
+import { canonicalAddress, isPeerOfRoute, type SipPolicy, type User } from "./sip-policy.ts";
 import { parsed } from "./verdict.ts";
 
 export type Admission =
   | { readonly kind: "user"; readonly user: User; readonly addresses: readonly string[] }
-  | { readonly kind: "trunk"; readonly route: Route }
+  | { readonly kind: "trunk" }
   /** The value of Proxy-Authenticate. */
   | { readonly kind: "challenge"; readonly value: string }
   | { readonly kind: "forbidden" };
@@ -53,8 +47,8 @@ export class Gatekeeper {
     const from = senderOf(request);
     if (from === undefined) return { kind: "forbidden" };
     const ours = this.#policy.domains.includes(from.domain);
-    const route = routeOfPeer(this.#policy, peer);
-    if (route !== undefined) return ours ? { kind: "forbidden" } : { kind: "trunk", route };
+    if (this.#policy.routes.some((route) => isPeerOfRoute(route, peer)))
+      return { kind: ours ? "forbidden" : "trunk" };
     const user = this.#policy.users.find(({ aor }) => aor === from.aor);
     if (peer.identities.length > 0) return this.#byCertificate(user, peer);
     return this.#byDigest(request, { domain: ours ? from.domain : undefined, user, peer }, now);

@@ -47,6 +47,7 @@ export function newCallRecord(made: NewCall, setting: ControllerSetting, now: Mi
     serverKey,
     clientKey: undefined,
     sessions: new Set(),
+    contacts: new Map(),
     order: {
       callId: headerValue(invite, "Call-ID") ?? "",
       from: callerAor,
@@ -64,9 +65,9 @@ export function callLabel(message: SipMessage): string {
 
 /** Names that say nothing of the call; the recording's is a UUID (RFC 9562 §5.4). */
 function newSession(random: (size: number) => Buffer): SessionName {
-  const octets = random(ID_BYTES);
-  octets[6] = ((octets[6] ?? 0) & 0x0f) | 0x40;
-  octets[8] = ((octets[8] ?? 0) & 0x3f) | 0x80;
+  const octets = Buffer.from(random(ID_BYTES));
+  octets.writeUInt8((octets.readUInt8(6) & 0x0f) | 0x40, 6);
+  octets.writeUInt8((octets.readUInt8(8) & 0x3f) | 0x80, 8);
   const recording = octets
     .toString("hex")
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");

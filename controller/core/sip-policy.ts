@@ -97,11 +97,9 @@ export function listenerOf(
   return reached ?? listenerFacing(policy, peer);
 }
 
-/** The route whose next hop this peer is: by address and transport. */
-export function routeOfPeer({ routes }: SipPolicy, peer: Peer): Route | undefined {
-  const address = canonicalAddress(peer.address);
-  return routes.find((route) => route.address === address && route.transport === peer.transport);
-}
+/** True for the next hop of a route, by address and transport: its port may be any. */
+export const isPeerOfRoute = (route: Route, peer: Peer): boolean =>
+  route.address === canonicalAddress(peer.address) && route.transport === peer.transport;
 
 /** The route that a target means, by domain name or by address and port. */
 export function routeOfTarget({ routes }: SipPolicy, target: Target): Route | undefined {

@@ -18,7 +18,7 @@ import type { ControllerSetting } from "./controller-port.ts";
 import { destinationOf, farTarget } from "./destination.ts";
 import type { Admission, Gatekeeper } from "./gatekeeper.ts";
 import type { Placing } from "./placing.ts";
-import { isOwnUri, isOwnVia, type Route, routeOfPeer } from "./sip-policy.ts";
+import { canonicalAddress, isOwnUri, isOwnVia, isPeerOfRoute, type Route } from "./sip-policy.ts";
 import { parsed, type Refusal, refusalOf } from "./verdict.ts";
 
 /** A refusal made by the rules of a proxy, with the header fields that explain it. */
@@ -136,15 +136,15 @@ export class Triage {
 
   /** A request of a dialog must come from the party that it names as its sender. */
   #strangerTo(
-    { record, side }: DialogSide,
+    { record, side, tag }: DialogSide,
     request: SipRequest,
     { peer, flow }: Arrival,
     now: Millis,
   ): Decision | undefined {
-    if (side === "callee")
-      return routeOfPeer(this.#setting.sip, peer) === record.placing.route
-        ? undefined
-        : reject(403);
+    if (side === "callee") {
+      const direct = canonicalAddress(peer.address) === record.contacts.get(tag);
+      return direct || isPeerOfRoute(record.placing.route, peer) ? undefined : reject(403);
+    }
     if (flow === record.callerFlow) return undefined;
     const isCaller = peer.identities.some((uri) => {
       const aor = parsed(() => addressOfRecord(uri));

@@ -4,6 +4,7 @@
  * Pure. The log tells the faults of a body apart, the answer does not.
  */
 import { isProtocolError, type ProtocolErrorCode } from "../../protocol/errors.ts";
+import { WARN_MISCELLANEOUS, WARN_REQUIRED_TO_VIEW } from "../../protocol/sip/warning.ts";
 
 /** What is wrong with media that somebody wants let through. */
 export type MediaVerdict =
@@ -59,10 +60,8 @@ export interface Refusal {
 /** Seconds after which a caller may try again when the gateway did not serve. */
 export const RETRY_AFTER_S = 5;
 
-const MISCELLANEOUS = 399;
 const MEDIA_TYPE_NOT_AVAILABLE = 304;
 const INCOMPATIBLE_MEDIA_FORMAT = 305;
-const REQUIRED_TO_VIEW = 380;
 
 /** A call that its caller gave up before it went on. */
 export const CANCELLED: Refusal = { status: 487, reason: "Request Terminated" };
@@ -110,7 +109,7 @@ export function parsed<T>(
   }
 }
 
-const warned = (status: number, reason: string, text: string, code = MISCELLANEOUS) => ({
+const warned = (status: number, reason: string, text: string, code = WARN_MISCELLANEOUS) => ({
   status,
   reason,
   warning: { code, text },
@@ -140,7 +139,7 @@ const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
     status: 496,
     reason: "Proxy Undecipherable",
     warning: {
-      code: REQUIRED_TO_VIEW,
+      code: WARN_REQUIRED_TO_VIEW,
       text: "Required to View Content-Type 'application/sdp'",
     },
   },

@@ -12,11 +12,8 @@ import { assertNever } from "../../protocol/errors.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import { LineSplitter } from "../../runtime/line-stream.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import {
-  AgentClient,
-  type AgentClientEffect,
-  type AgentClientInput,
-} from "../core/agent-client.ts";
+import { AgentClient } from "../core/agent-client.ts";
+import type { AgentClientEffect, AgentClientInput } from "../core/agent-client-port.ts";
 
 /** What others than the socket are told. */
 export type AgentNews = Exclude<

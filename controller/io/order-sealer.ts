@@ -5,7 +5,7 @@
 import sodium from "libsodium-wrappers";
 import type { RecordingOrder } from "../../protocol/ingest/order.ts";
 import { sealOrder } from "../../protocol/sealing/order.ts";
-import type { WantedSession } from "../core/agent-client.ts";
+import type { WantedSession } from "../core/agent-client-port.ts";
 import type { SessionRequest } from "../core/call-effect.ts";
 import type { OrderHead } from "../core/controller-port.ts";
 import type { DraftProtection } from "../core/recording-order.ts";

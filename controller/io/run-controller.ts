@@ -123,8 +123,9 @@ class ControllerShell implements RunningController {
       (flow) => {
         if (key !== undefined) this.#transactions.feed({ kind: "sent", key, flow });
       },
-      (error: Error) => {
-        this.#log.info({ error: error.message }, "SIP message not sent");
+      (error: NodeJS.ErrnoException) => {
+        // The code alone: the message may name an address.
+        this.#log.info({ code: error.code ?? error.name }, "SIP message not sent");
         if (key !== undefined) this.#transactions.feed({ kind: "transport-failed", key });
       },
     );

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   AgentClient,
-  type AgentClientEffect,
   HOUSEKEEPING_TIMEOUT_MS,
   RECONNECT_MS,
-  type WantedSession,
 } from "../../../controller/core/agent-client.ts";
+import type {
+  AgentClientEffect,
+  WantedSession,
+} from "../../../controller/core/agent-client-port.ts";
 import type { AgentMessage, ControlRequest } from "../../../protocol/control/messages.ts";
 
 const LEASE_MS = 30_000;

@@ -1,6 +1,6 @@
 /** Messages, bodies and a driver for one call: alice inside calls bob beyond the gateway. */
 import assert from "node:assert/strict";
-import type { PutResult } from "../../../controller/core/agent-client.ts";
+import type { PutResult } from "../../../controller/core/agent-client-port.ts";
 import { Call } from "../../../controller/core/call.ts";
 import type { CallEffect, SessionRequest } from "../../../controller/core/call-effect.ts";
 import type { CallInput, CallSetting } from "../../../controller/core/call-input.ts";

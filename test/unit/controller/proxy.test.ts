@@ -264,6 +264,17 @@ for (const side of ["alice", "bob"] as const)
     assert.equal(requestsOf(effects)[0]?.request.method, "BYE");
   });
 
+test("bob's own connection serves as well as his proxy's, once his Contact named its address", () => {
+  const direct = peerWith(FROM_BILOXI, { address: "10.20.0.2" }, "flow-bob");
+  const proxy = new ProxyDriver();
+  proxy.placePlain();
+  assert.equal(requestsOf(proxy.receive(inDialog("BYE", fromBob), direct)).length, 1);
+  const other = new ProxyDriver();
+  const [sent] = requestsOf(other.receive(request()));
+  other.reply(sent?.request ?? request(), 200, ["Contact: <tel:+1234>"]);
+  assert.equal(statusOf(other.receive(inDialog("BYE", fromBob), direct)), 403);
+});
+
 test("BYE with other tags, or from somebody else, closes nothing and goes nowhere", () => {
   const strangers: readonly [
     name: string,
