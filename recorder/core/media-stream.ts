@@ -168,17 +168,20 @@ export class MediaStream {
       return arrived.flatMap(({ component, packet }) =>
         this.#undecrypted(component, packet, this.#impossible ?? "no key"),
       );
-    const results = this.#unprotect(arrived.map(({ packet }) => packet));
+    const isForeign = arrived.map(({ packet }) => this.#isFromElsewhere(packet, receiver));
+    const results = this.#unprotect(
+      arrived.flatMap(({ packet }, index) => (isForeign[index] ? [] : [packet])),
+    );
     return arrived.flatMap(({ component, packet }, index) => {
-      if (this.#isFromElsewhere(packet, receiver)) return this.#reject(component, packet, "source");
-      const result = results[index];
+      if (isForeign[index]) return this.#reject(component, packet, "source");
+      const result = results.shift();
       if (result?.kind !== "ok") return this.#reject(component, packet, result?.reason ?? "syntax");
       return this.#store(component, packet, result, receiver);
     });
   }
 
   /** One result a packet, from the first key that opens it. */
-  #unprotect(packets: readonly MediaPacket[]): readonly UnprotectResult[] {
+  #unprotect(packets: readonly MediaPacket[]): UnprotectResult[] {
     let results: UnprotectResult[] = [];
     for (const [age, receiver] of this.#receivers.entries()) {
       const untried = packets.flatMap((packet, index) =>

@@ -85,7 +85,7 @@ export class InterruptedRecordings {
     const report = interruptedReport(recording, openedAt, since, clock());
     try {
       const path = recordingPath(directory, recording);
-      const { file } = await SealedFile.resume(path, recording, archiveKeys, sodium);
+      const file = await SealedFile.resume(path, recording, archiveKeys, sodium);
       const state = await file.end("completeness", Buffer.from(JSON.stringify(report)));
       await ledger.append(closedAct(report, state, since - openedAt));
       return true;

@@ -92,6 +92,7 @@ export class RecordingStore {
       this.#open.delete(recording);
       throw error;
     }
+    if (this.#open.get(recording) !== entry) await entry.file?.abandon();
     return interruption;
   }
 
@@ -140,17 +141,22 @@ export class RecordingStore {
     const { directory, archiveKeys, sodium, ledger } = this.#options;
     const path = recordingPath(directory, recording);
     const file = isResumed
-      ? (await SealedFile.resume(path, recording, archiveKeys, sodium)).file
+      ? await SealedFile.resume(path, recording, archiveKeys, sodium)
       : await SealedFile.create(path, recording, archiveKeys, sodium);
-    await file.write([
-      { type: "metadata", octets: json(metadata) },
-      { type: "pcapng", octets: SECTION },
-    ]);
-    await file.sync();
-    await syncDirectory(directory);
-    const kind = isResumed ? "recording.resumed" : "recording.opened";
-    await ledger.append({ kind, recording });
-    entry.file = file;
+    try {
+      await file.write([
+        { type: "metadata", octets: json(metadata) },
+        { type: "pcapng", octets: SECTION },
+      ]);
+      await file.sync();
+      await syncDirectory(directory);
+      const kind = isResumed ? "recording.resumed" : "recording.opened";
+      await ledger.append({ kind, recording });
+      entry.file = file;
+    } catch (error) {
+      await file.abandon();
+      throw error;
+    }
   }
 
   #gather(recording: string, type: BlockType, octets: Buffer): void {

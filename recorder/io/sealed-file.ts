@@ -39,12 +39,14 @@ export class SealedFile {
     sodium: Sodium,
   ): Promise<SealedFile> {
     const file = await open(path, "ax", FILE_MODE);
-    return SealedFile.#begin(file, recording, 0, Buffer.alloc(0), archiveKeys, sodium);
+    return closedOnFault(file, () =>
+      SealedFile.#begin(file, recording, 0, Buffer.alloc(0), archiveKeys, sodium),
+    );
   }
 
   /**
    * Goes on with a file that was left without an end: cuts what a crash left half written, and
-   * begins a new segment. Also says how many octets were cut.
+   * begins a new segment.
    * @throws ProtocolError `ERR_RECORDING_SYNTAX` if it is no recording at all; ENOENT.
    */
   static async resume(
@@ -52,26 +54,16 @@ export class SealedFile {
     recording: string,
     archiveKeys: readonly Buffer[],
     sodium: Sodium,
-  ): Promise<{ readonly file: SealedFile; readonly cutBytes: number }> {
+  ): Promise<SealedFile> {
     const handle = await open(path, constants.O_RDWR | constants.O_APPEND);
-    try {
+    return closedOnFault(handle, async () => {
       const octets = await handle.readFile();
       const { segments, wholeBytes, tornBytes } = scanContainer(octets);
       if (tornBytes > 0) await handle.truncate(wholeBytes);
       const before = octets.subarray(0, wholeBytes);
-      const file = await SealedFile.#begin(
-        handle,
-        recording,
-        segments.length,
-        before,
-        archiveKeys,
-        sodium,
-      );
-      return { file, cutBytes: tornBytes };
-    } catch (error) {
-      await handle.close();
-      throw error;
-    }
+      const number = segments.length;
+      return SealedFile.#begin(handle, recording, number, before, archiveKeys, sodium);
+    });
   }
 
   static async #begin(
@@ -121,5 +113,14 @@ export class SealedFile {
     await this.#file.appendFile(octets);
     this.#hash.update(octets);
     this.#bytes += octets.length;
+  }
+}
+
+async function closedOnFault<T>(file: FileHandle, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
