@@ -42,11 +42,16 @@ async function playOnStage(screen: Screen, out: string): Promise<DemoFigures> {
     showRights(screen, stage);
     return await placeDemoCalls(screen, stage, out);
   } finally {
-    const codes = Object.values(await stage.stop());
+    const codes = Object.entries(await stage.stop());
     keepResults(stage, out);
     stage.site.remove();
-    const gently = codes.every((code) => code === 0);
-    screen.check(gently, "all programs ended when asked; the network is gone");
+    const bad = codes.filter(([, code]) => code !== 0).map(([name]) => name);
+    const ends = bad.map((name) => `${name}: ${stage.programs[name as GatewayProgram]?.tail(1)}`);
+    screen.check(
+      bad.length === 0,
+      "all programs ended when asked; the network is gone",
+      ends.join(),
+    );
   }
 }
 

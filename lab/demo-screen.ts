@@ -15,12 +15,12 @@ const COLOURS = { green: 32, red: 31, bold: 1, dim: 2 } as const;
 const TIME_COLUMN = 76;
 
 export const PICTURE = `
-  alice ─────── TLS ──────▶ gateway ────── TCP ──────▶ biloxi ───── TCP ─────▶ bob
-  10.10.0.2                 controller                 10.30.0.2               10.20.0.2
-    │                       agent  recorder            Kamailio,                 │
-    │                         ▲                        not trusted               │
-    └───────── SRTP ──────────┴────────────────── SRTP ──────────────────────────┘
-                              pinholes, a copy of what passes
+alice ─────── TLS ──────▶ gateway ─────── TCP ──────▶ biloxi ─────── TCP ──────▶ bob
+10.10.0.2                 controller                  10.30.0.2             10.20.0.2
+  │                       agent, recorder             Kamailio,                   │
+  │                           ▲                       not trusted                 │
+  └────────── SRTP ───────────┴───────────────────── SRTP ────────────────────────┘
+                              pinholes, and a copy of what passes
 `;
 
 export function createScreen(stream: NodeJS.WriteStream): Screen {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type JsonObject, LabProcess } from "./lab-process.ts";
 import type { Network } from "./network.ts";
-import { KEYHOLE, type PhoneName, type Site } from "./site.ts";
+import { COMPILE_CACHE, KEYHOLE, type PhoneName, type Site } from "./site.ts";
 import { AORS } from "./site-config.ts";
 
 export interface Phone {
@@ -62,7 +62,7 @@ function startPhone(
       ...sound,
       ...extra,
     ],
-    { stdio: ["pipe", "pipe", "pipe"] },
+    { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...COMPILE_CACHE } },
   );
   const phone = new LabProcess(name, child, join(site.logs, `${name}.log`));
   return {

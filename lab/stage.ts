@@ -41,8 +41,8 @@ export interface Stage {
 
 type ExitCodes = Readonly<Partial<Record<GatewayProgram, number | null>>>;
 
-/** In this order: each finds the socket of the one before. */
-const START_ORDER = ["recorder", "agent", "controller"] as const;
+/** They are ended in this order, and started all at once: each waits for the others it needs. */
+const PROGRAMS = ["controller", "agent", "recorder"] as const;
 
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const { onStep = () => {}, without = [], agentDelayMs, tamper } = options;
@@ -70,11 +70,14 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       programs[program] = running;
       return running;
     };
-    for (const program of START_ORDER) {
-      if (without.includes(program)) continue;
-      await start(program);
-      onStep(program);
-    }
+    const wanted = PROGRAMS.filter((program) => !without.includes(program));
+    await Promise.all(
+      wanted.map(async (program) => {
+        await start(program);
+        onStep(program);
+      }),
+    );
+    if (wanted.includes("agent")) await programs.controller?.event({ msg: "agent there" });
     const parts = { network, site, programs, kamailio, probes, hop };
     let stopped: Promise<ExitCodes> | undefined;
     const stop = (): Promise<ExitCodes> => {
@@ -101,7 +104,7 @@ type Stopping = Pick<Stage, "network" | "programs" | "kamailio" | "probes" | "ho
 
 async function stopStage(stage: Stopping): Promise<ExitCodes> {
   const codes: Partial<Record<GatewayProgram, number | null>> = {};
-  for (const program of START_ORDER.toReversed()) {
+  for (const program of PROGRAMS) {
     const running = stage.programs[program];
     if (running !== undefined) codes[program] = (await running.stop()).code;
   }
