@@ -38,9 +38,8 @@ export async function startProgram(
   const child = network.spawn(
     "gateway",
     programArgv([program, "--config", site.configs[program]]),
-    {
-      stdio: ["ignore", "pipe", "pipe"],
-    },
+    // As under systemd: the folder of this process may be one that the program's user cannot enter.
+    { cwd: "/", stdio: ["ignore", "pipe", "pipe"] },
   );
   const running = new LabProcess(program, child, join(site.logs, `${program}.log`));
   await running.event({ msg: "ready" }, READY_TIMEOUT_MS);
