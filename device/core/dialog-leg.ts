@@ -124,7 +124,7 @@ export class DialogLeg {
   }
 
   #receive(key: string, request: SipRequest): readonly CallEffect[] {
-    const verdict = readInDialog(this.#dialog, request);
+    const verdict = receiveInDialog(this.#dialog, request);
     if (verdict.kind === "refused") return [this.#reply(key, request, verdict.status)];
     switch (request.method) {
       case "BYE":
@@ -159,14 +159,5 @@ export class DialogLeg {
     if (status >= 300)
       return failureOfCall({ reason: "the goodbye was not answered well", status });
     return endOfCall({ event: "ended", reason: "hung-up", status }, "well");
-  }
-}
-
-function readInDialog(dialog: Dialog, request: SipRequest) {
-  try {
-    return receiveInDialog(dialog, request);
-  } catch (error) {
-    if (!isProtocolError(error)) throw error;
-    return { kind: "refused", status: 400 } as const;
   }
 }

@@ -69,12 +69,13 @@ export class Phone {
   static async start(options: PhoneOptions): Promise<Phone> {
     const { config, credentials, mode } = options;
     let phone: Phone | undefined;
+    let signalling: Signalling | undefined;
     const endpoint = { address: config.address, rtpPort: config.media.rtpPort };
     const ports = await VoicePorts.open(endpoint, (report) => {
       if (phone !== undefined) phone.#onMedia(report);
     });
     try {
-      const signalling = await Signalling.open({
+      signalling = await Signalling.open({
         listeners: mode.kind === "answer" ? listenersOf(config) : [],
         tls: credentials.tls,
         perform: (effect) => {
@@ -88,6 +89,7 @@ export class Phone {
       await (mode.kind === "call" ? phone.#call(mode.target, mode.sealed) : phone.#listen(mode));
       return phone;
     } catch (error) {
+      await signalling?.close();
       ports.close();
       throw error;
     }

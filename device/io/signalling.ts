@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { FlowId, Target } from "../../protocol/sip/flow.ts";
-import type { SipMessage, SipRequest } from "../../protocol/sip/message.ts";
+import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import {
   createSipTransport,
@@ -75,21 +75,20 @@ export class Signalling {
   /** Asks the next hop how it sees us. Rejects if it cannot be reached or does not tell. */
   async ownEnd(aor: string, address: string, target: Target): Promise<OwnEnd> {
     const probe = createProbe(aor, address, target, randomBytes);
-    const answered = new Promise<OwnEnd>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error("the next hop does not answer")),
-        PROBE_TIMEOUT_MS,
-      );
-      this.#onProbed = (message) => {
-        if (message.kind !== "response" || !answersProbe(probe, message)) return;
-        clearTimeout(timer);
-        this.#onProbed = undefined;
-        resolve(readOwnEnd(message));
-      };
-    });
-    answered.catch(() => undefined);
-    await this.#transport.send(probe, target);
-    return answered;
+    const answered = Promise.withResolvers<SipResponse>();
+    const giveUp = (): void => answered.reject(new Error("the next hop does not answer"));
+    const timer = setTimeout(giveUp, PROBE_TIMEOUT_MS);
+    this.#onProbed = (message) => {
+      if (message.kind === "response" && answersProbe(probe, message)) answered.resolve(message);
+    };
+    try {
+      const sent = this.#transport.send(probe, target);
+      const [response] = await Promise.all([answered.promise, sent]);
+      return readOwnEnd(response);
+    } finally {
+      clearTimeout(timer);
+      this.#onProbed = undefined;
+    }
   }
 
   /** From here on messages reach the user agent. */

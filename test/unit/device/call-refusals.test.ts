@@ -292,3 +292,13 @@ for (const status of [302, 401, 403, 407, 415, 480, 488, 493, 495, 496, 500, 503
       assert.deepEqual(world.sent(), ["INVITE", "ACK"]);
     });
   });
+
+test("a caller without a SIP address is shown as he wrote himself", () => {
+  const world = new World({
+    callee: { sealedRequired: false },
+    tamper: onInvite((m) => withHeader(m, "From", "<tel:+15551234>;tag=t")),
+  });
+  world.dialInClear();
+  const [incoming] = world.events.bob;
+  assert.equal(incoming?.event === "incoming" && incoming.from, "tel:+15551234");
+});

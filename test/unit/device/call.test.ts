@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { headerValue, headerValues, withBody } from "../../../protocol/sip/message.ts";
+import { headerValue, headerValues, withBody, withHeader } from "../../../protocol/sip/message.ts";
 import { ALICE, SEALED_TYPE, World } from "./call-fixture.ts";
 
 /** A call that is up, both having acknowledged it. */
@@ -306,4 +306,64 @@ test("a caller who is gone before the answer leaves a failed call", () => {
       ...{ event: "failed", reason: "the connection that the call came by is gone" },
     });
   }
+});
+
+test("a way that names no transport of ours leads nowhere, and the call ends", () => {
+  const world = callUp({
+    tamper: (message) =>
+      message.kind === "request" && message.method === "INVITE"
+        ? [withHeader(message, "Record-Route", "<sip:10.0.0.5;transport=udp;lr>")]
+        : [message],
+  });
+  const closed = { kind: "signalling", input: { kind: "flow-closed", flow: "flow-1" } } as const;
+  world.feed("bob", closed);
+  world.tell("bob", "hangup");
+  assert.equal(world.last("bob")?.event, "ended");
+});
+
+test("what comes after the end of a call changes nothing", () => {
+  const world = callUp();
+  world.tell("alice", "hangup");
+  const events = world.events.alice.length;
+  world.tell("alice", "hangup");
+  world.feed("alice", { kind: "call", input: { kind: "tick" } });
+  assert.equal(world.events.alice.length, events);
+});
+
+test("results that come out of turn change nothing", () => {
+  const world = callUp();
+  const late = { kind: "not-opened", stage: "open", code: "ERR_CMS_DECRYPT" } as const;
+  world.feed("alice", { kind: "call", input: late });
+  world.feed("bob", { kind: "call", input: late });
+  assert.equal(world.last("alice")?.event, "answered");
+  assert.equal(world.last("bob")?.event, "answered");
+  assert.equal(world.wire.length, 4);
+});
+
+test("a BYE refused inside a failed call still ends it, once", () => {
+  const world = callUp({
+    tamperResult: (result) =>
+      result.kind === "answer-opened"
+        ? { kind: "not-opened", stage: "open", code: "ERR_CMS_DECRYPT" }
+        : result,
+    tamper: (message, from) =>
+      from === "bob" && message.kind === "response" && message.status === 200
+        ? [/BYE/.test(headerValue(message, "CSeq") ?? "") ? { ...message, status: 481 } : message]
+        : [message],
+  });
+  assert.equal(world.last("alice")?.event, "failed");
+  assert.equal(world.done.alice.filter((each) => each === "over: failed").length, 1);
+});
+
+test("a caller whose answer is bad, and who is hung up on meanwhile, has failed", () => {
+  const world: World = callUp({
+    tamperResult: (result) =>
+      result.kind === "answer-opened"
+        ? { kind: "not-opened", stage: "open", code: "ERR_CMS_DECRYPT" }
+        : result,
+    tamper: (message, from) =>
+      from === "alice" && message.kind === "request" && message.method === "BYE" ? [] : [message],
+  });
+  world.tell("bob", "hangup");
+  assert.equal(world.last("alice")?.event, "failed");
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { REFUSALS, refusalOf } from "../../../device/core/offer-refusal.ts";
+import { REFUSALS, refusalOf, verifyStage } from "../../../device/core/offer-refusal.ts";
+import { Secret } from "../../../protocol/secret.ts";
 
 const CASES = [
   ["open", "ERR_CMS_NO_RECIPIENT", 493],
@@ -28,3 +29,14 @@ test("a 415 says what would have been understood (RFC 3261 §8.2.3)", () => {
     ["Accept", "application/pkcs7-mime, application/sdp"],
   ]);
 });
+
+for (const [cipher, stage] of [
+  ["aes-256-gcm", "verify"],
+  ["aes-128-gcm", "verify"],
+  ["aes-256-cbc", "open"],
+  ["aes-128-cbc", "open"],
+] as const)
+  test(`a fault in the signature under ${cipher} counts as found at '${stage}'`, () => {
+    const cek = new Secret(Buffer.alloc(16));
+    assert.equal(verifyStage({ cek, cipher }), stage);
+  });
