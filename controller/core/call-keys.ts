@@ -23,10 +23,9 @@ export class CallKeys {
       if (protection.kind === "srtp") this.keep(protection.crypto.masterKeySalt);
   }
 
-  /** Overwrites them all; there is nothing to do after it. */
-  wipe(): readonly never[] {
+  /** Overwrites them all. */
+  wipe(): void {
     for (const secret of this.#secrets) secret.wipe();
     this.#secrets.clear();
-    return [];
   }
 }

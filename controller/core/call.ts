@@ -36,7 +36,12 @@ export const MAX_CALL_MS = 86_400_000;
 type State =
   | { readonly kind: "new" }
   | { readonly kind: "inspecting"; readonly deadline: Millis }
-  | { readonly kind: "opening"; readonly offer: Offer; readonly session: string }
+  | {
+      readonly kind: "opening";
+      readonly offer: Offer;
+      readonly session: string;
+      readonly deadline: Millis;
+    }
   | { readonly kind: "proceeding"; readonly offer: Offer | undefined }
   | {
       readonly kind: "answered";
@@ -120,20 +125,24 @@ export class Call implements Machine<CallInput, CallEffect> {
   }
 
   #judge(inspection: OfferInspection, now: Millis): readonly CallEffect[] {
+    if (this.#state.kind !== "inspecting") {
+      if (inspection.kind === "opened") inspection.firstKey.cek.wipe();
+      return [];
+    }
     if (inspection.kind === "opened") this.#keys.keep(inspection.firstKey.cek);
-    if (this.#state.kind !== "inspecting") return this.#keys.wipe();
     const { invite: request, labelled, ownAddresses, policy, seen } = this.#setting;
     const judgement = judgeOffer(inspection, { request, ownAddresses, policy, seen }, now);
-    if (judgement.kind === "granted") return this.#open(judgement.value);
+    if (judgement.kind === "granted") return this.#open(judgement.value, now);
     if (judgement.verdict !== "not-a-recipient" || labelled)
       return this.#refuse(judgement.verdict, now);
     return [report("info", "call-plain"), ...this.#proceed(undefined)];
   }
 
-  #open(offer: Offer): readonly CallEffect[] {
+  #open(offer: Offer, now: Millis): readonly CallEffect[] {
     const name = this.#dialogs.nameOffer();
     this.#keys.keepOffer(offer);
-    this.#state = { kind: "opening", offer, session: name.session };
+    const deadline = now + this.#setting.applyTimeoutMs;
+    this.#state = { kind: "opening", offer, session: name.session, deadline };
     const pinholes = pinholesOfOffer(offer.streams);
     const streams = streamsOfOffer(offer.streams);
     const timeoutMs = this.#setting.applyTimeoutMs;
@@ -164,6 +173,7 @@ export class Call implements Machine<CallInput, CallEffect> {
   }
 
   #respond(response: SipResponse, now: Millis): readonly CallEffect[] {
+    if (this.#state.kind === "inspecting" || this.#state.kind === "opening") return [];
     if (response.status >= 300)
       return [...this.#close(`${response.status}`, now), { kind: "forward-response", response }];
     const offer = "offer" in this.#state ? this.#state.offer : undefined;
@@ -248,6 +258,7 @@ export class Call implements Machine<CallInput, CallEffect> {
   #tick(now: Millis): readonly CallEffect[] {
     const state = this.#state;
     if (state.kind === "inspecting" && state.deadline <= now) return this.#refuse("body-slow", now);
+    if (state.kind === "opening" && state.deadline <= now) return this.#refuse("gateway-slow", now);
     if (state.kind === "answered" && state.deadline <= now)
       return this.#close(state.acknowledged ? "too long" : "no ACK", now);
     return this.#watch(this.#dialogs.tick(now), now);

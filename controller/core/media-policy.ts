@@ -3,6 +3,7 @@
  * the protected side, anything outside on the far side, never a service port (RFC 3264, RFC 3605,
  * RFC 4568 §5, RFC 5761, RFC 8643). Pure.
  */
+import { MAX_ORDER_STREAMS } from "../../protocol/ingest/order.ts";
 import {
   type Address,
   isForbiddenMediaAddress,
@@ -61,6 +62,9 @@ export type StreamKeys =
       readonly answered: CryptoAttribute;
     };
 
+/** Streams of one call: a recording order names each twice, once a direction. */
+export const MAX_STREAMS = MAX_ORDER_STREAMS / 2;
+
 export type Granted<Stream> =
   | { readonly kind: "granted"; readonly streams: readonly Stream[] }
   | { readonly kind: "refused"; readonly verdict: MediaVerdict };
@@ -76,6 +80,7 @@ export function grantOffer(
   const streams: OfferedStream[] = [];
   for (const [index, offer] of sdp.media.entries()) {
     if (offer.port === 0) continue;
+    if (streams.length === MAX_STREAMS) return { kind: "refused", verdict: "media-count" };
     const fault = offerFault(offer, sdp) ?? candidateFault(offer, isOwn);
     if (fault !== undefined) return { kind: "refused", verdict: fault };
     const caller = mediaEnd(offer, sdp, isOwn);

@@ -3,7 +3,7 @@
  * and the key of each. An offer's key protects what flows to the answerer (RFC 4568 §5.1), so the
  * stream toward the caller has no key until the answer. Pure; the keys stay `Secret` here.
  */
-import type { OrderPayload } from "../../protocol/ingest/order.ts";
+import { MAX_ORDER_PAYLOADS, type OrderPayload } from "../../protocol/ingest/order.ts";
 import type { CryptoAttribute } from "../../protocol/sdp/crypto-attribute.ts";
 import type { MediaDescription } from "../../protocol/sdp/session-description.ts";
 import type { AnsweredStream, OfferedStream } from "./media-policy.ts";
@@ -75,13 +75,16 @@ const STATIC_AUDIO: Readonly<Record<number, readonly [codec: string, clockHz: nu
 
 /** The receiver's description says what the numbers in the packets mean (RFC 3264 §5.1). */
 function payloadsOf({ payloads, rtpmap }: MediaDescription): readonly OrderPayload[] {
-  return payloads.flatMap((type) => {
+  const known = payloads.flatMap((type) => {
     const mapped = rtpmap.find(({ payloadType }) => payloadType === type);
     if (mapped !== undefined)
       return [{ type, codec: mapped.encoding, clockHz: mapped.clockHz, channels: mapped.channels }];
-    const known = STATIC_AUDIO[type];
-    return known === undefined ? [] : [{ type, codec: known[0], clockHz: known[1], channels: 1 }];
+    const [codec, clockHz] = STATIC_AUDIO[type] ?? [];
+    return codec === undefined || clockHz === undefined
+      ? []
+      : [{ type, codec, clockHz, channels: 1 }];
   });
+  return known.slice(0, MAX_ORDER_PAYLOADS);
 }
 
 const isPlain = ({ proto, crypto, refusedCrypto }: MediaDescription) =>

@@ -9,6 +9,7 @@ import { WARN_MISCELLANEOUS, WARN_REQUIRED_TO_VIEW } from "../../protocol/sip/wa
 /** What is wrong with media that somebody wants let through. */
 export type MediaVerdict =
   | "media-absent"
+  | "media-count"
   | "media-type"
   | "media-protocol"
   | "media-address"
@@ -129,6 +130,7 @@ const UNBELIEVED = media("Body is not accepted");
 
 const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
   "media-absent": media("No media to let through", INCOMPATIBLE_MEDIA_FORMAT),
+  "media-count": media("Too many streams"),
   "media-type": media("Only audio is let through", MEDIA_TYPE_NOT_AVAILABLE),
   "media-protocol": media("Transport protocol is not let through", INCOMPATIBLE_MEDIA_FORMAT),
   "media-address": media("Media address is not allowed"),

@@ -191,8 +191,10 @@ class ControllerShell implements RunningController {
   #hear(news: AgentNews): void {
     switch (news.kind) {
       case "put-result":
-        if (news.result.kind === "failed")
-          this.#log.warn({ session: news.session, ...news.result, kind: undefined }, "put failed");
+        if (news.result.kind === "failed") {
+          const { verdict, code } = news.result;
+          this.#log.warn({ session: news.session, verdict, code }, "put failed");
+        }
         this.#core.feed(news);
         break;
       case "session-lost":

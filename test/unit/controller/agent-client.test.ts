@@ -227,3 +227,63 @@ test("closing while the put is on its way forgets the put", () => {
   ]);
   assert.deepEqual(client.handle({ kind: "close", session: "a", reason: "again" }, 4), []);
 });
+
+test("close-all closes every session that was applied, and tells when it is done", () => {
+  const client = risen();
+  apply(client, wanted("a"), 0);
+  apply(client, wanted("b"), 0);
+  const closes = sent(client.handle({ kind: "close-all", reason: "stopped" }, 1));
+  assert.deepEqual(
+    closes.map((request) => request.kind === "session.close" && [request.session, request.reason]),
+    [
+      ["a", "stopped"],
+      ["b", "stopped"],
+    ],
+  );
+  assert.equal(client.isWaiting, true);
+  for (const { id } of closes) client.handle({ kind: "message", message: ok(id) }, 2);
+  assert.equal(client.isWaiting, false);
+});
+
+test("what must be recorded and is not is told from other refusals by the path of the error", () => {
+  const client = risen();
+  const [put] = sent(client.handle({ kind: "put", session: wanted("a"), timeoutMs: 2000 }, 0));
+  const error = { code: "ERR_CONTROL_STATE", path: "recording", message: "no" };
+  const message: AgentMessage = { kind: "reply", id: put?.id ?? "", ok: false, error };
+  const [effect] = client.handle({ kind: "message", message }, 0);
+  assert.ok(effect?.kind === "put-result" && effect.result.kind === "failed");
+  assert.equal(effect.result.verdict, "not-recorded");
+});
+
+test("an agent that refuses to reconcile is left and tried anew; one that refuses a close is not", () => {
+  const client = new AgentClient("ss1.example.com");
+  client.handle({ kind: "tick" }, 0);
+  assert.equal(client.deadline(), undefined);
+  assert.deepEqual(client.handle({ kind: "tick" }, 1), []);
+  const [hello] = sent(client.handle({ kind: "connected" }, 1));
+  const said = sent(client.handle({ kind: "message", message: ok(hello?.id ?? "") }, 1));
+  const end = said.at(-1)?.id ?? "";
+  const refused = client.handle({ kind: "message", message: no(end, "ERR_CONTROL_STATE") }, 2);
+  assert.deepEqual(refused, [{ kind: "disconnect", reason: "sync: ERR_CONTROL_STATE" }]);
+
+  const other = risen();
+  const [close] = sent(other.handle({ kind: "close", session: "x", reason: "bye" }, 0));
+  const message = no(close?.id ?? "", "ERR_CONTROL_STATE");
+  assert.deepEqual(other.handle({ kind: "message", message }, 1), []);
+});
+
+test("a session that was closed before its renewal was refused is not reported lost", () => {
+  const client = risen();
+  apply(client, wanted("a"), 0);
+  const [again] = sent(client.handle({ kind: "tick" }, LEASE_MS));
+  client.handle({ kind: "close", session: "a", reason: "bye" }, LEASE_MS);
+  const message = no(again?.id ?? "", "ERR_CONTROL_STATE");
+  assert.deepEqual(client.handle({ kind: "message", message }, LEASE_MS), []);
+});
+
+test("a connection lost before it served is tried again without further word", () => {
+  const client = new AgentClient("ss1.example.com");
+  client.handle({ kind: "tick" }, 0);
+  assert.deepEqual(client.handle({ kind: "disconnected" }, 5), []);
+  assert.equal(client.deadline(), 5 + RECONNECT_MS);
+});

@@ -15,6 +15,7 @@ import type { ProtocolErrorCode } from "../../../protocol/errors.ts";
 import {
   ALICE,
   APPLIED,
+  APPLY_TIMEOUT_MS,
   BOB,
   bobAnswers,
   CallDriver,
@@ -289,6 +290,21 @@ test("an offer that is not opened in time is refused; its late result is thrown 
   assert.deepEqual(call.feed({ kind: "tick" }), ["warn call-refused body-slow", "refuse 500"]);
   assert.deepEqual(call.inspected(), []);
   assert.throws(() => call.firstKey.cek.expose(), RangeError);
+});
+
+test("an offer that is not applied in time is refused, whatever the agent client says later", () => {
+  const call = new CallDriver();
+  call.feed({ kind: "start" });
+  call.inspected();
+  assert.equal(call.call.deadline(), NOW + APPLY_TIMEOUT_MS);
+  assert.deepEqual(call.respond(180), []);
+  call.now += APPLY_TIMEOUT_MS;
+  assert.deepEqual(call.feed({ kind: "tick" }), [
+    "warn call-refused gateway-slow",
+    "close s1 (gateway-slow)",
+    "refuse 500",
+  ]);
+  assert.deepEqual(call.settle("s1", 1), []);
 });
 
 const BAD_ANSWERS: readonly [

@@ -5,12 +5,14 @@ import {
   type Granted,
   grantAnswer,
   grantOffer,
+  MAX_STREAMS,
   type MediaPolicy,
   type OfferedStream,
 } from "../../../controller/core/media-policy.ts";
 import { pinholesOfAnswer, pinholesOfOffer } from "../../../controller/core/pinholes.ts";
 import { streamsOfAnswer, streamsOfOffer } from "../../../controller/core/recording-order.ts";
 import type { MediaVerdict } from "../../../controller/core/verdict.ts";
+import { MAX_ORDER_PAYLOADS } from "../../../protocol/ingest/order.ts";
 import { parsePrefix } from "../../../protocol/net/address.ts";
 import { parseSdp } from "../../../protocol/sdp/parse-sdp.ts";
 
@@ -155,6 +157,26 @@ for (const [name, sketch, verdict] of OFFERS)
   test(`an offer of ${name}: ${verdict}`, () => {
     assert.equal(verdictOf(offerOf(sketch)), verdict);
   });
+
+test("no more streams than a recording order can name", () => {
+  const offer = (count: number) =>
+    offerOf({
+      media: Array.from({ length: count }, (_, at) => audio(20_000 + 2 * at, crypto())).flat(),
+    });
+  assert.equal(verdictOf(offer(MAX_STREAMS)), "granted");
+  assert.equal(verdictOf(offer(MAX_STREAMS + 1)), "media-count");
+});
+
+test("payload types beyond what an order can name, or that mean nothing, are left out", () => {
+  const types = Array.from({ length: MAX_ORDER_PAYLOADS + 8 }, (_, at) => 70 + at);
+  const maps = types.map((type) => `a=rtpmap:${type} PCMU/8000`);
+  const media = [`m=audio 20000 RTP/SAVP 1 ${types.join(" ")}`, ...maps, `a=${crypto()}`];
+  const [stream] = streamsOfOffer(streams(offerOf({ media })));
+  assert.deepEqual(
+    stream?.payloads.map(({ type }) => type),
+    types.slice(0, MAX_ORDER_PAYLOADS),
+  );
+});
 
 test("the gateway's own address is refused even to who signals from it", () => {
   const granted = grantOffer(sdp({ address: "10.10.0.1", media: OFFER }), ["10.10.0.1"], POLICY);
