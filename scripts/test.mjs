@@ -42,15 +42,9 @@ for (const { title, files, flags } of STAGES) {
     continue;
   }
   process.stdout.write(`${title}: ${files.length} files\n`);
-  const reporter = process.stdout.isTTY ? "spec" : "dot";
   const { status } = spawnSync(
     process.execPath,
-    [
-      "--test",
-      `--test-reporter=${process.env.KEYHOLE_TEST_REPORTER ?? reporter}`,
-      ...flags,
-      ...files,
-    ],
+    ["--test", "--test-reporter=./scripts/test-reporter.mjs", ...flags, ...files],
     { stdio: "inherit" },
   );
   failed ||= status !== 0;
