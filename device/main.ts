@@ -3,6 +3,7 @@
  * the signals that end it.
  */
 import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { encodeMuLaw } from "../protocol/audio/g711.ts";
 import { decodeTelephoneWav } from "../protocol/audio/wav.ts";
@@ -12,7 +13,7 @@ import { type DeviceConfig, deviceSchema } from "./config.ts";
 import type { CallOutcome } from "./core/call.ts";
 import { isSameUser } from "./core/verified-fault.ts";
 import { loadCredentials } from "./io/credentials.ts";
-import { Phone, type PhoneMode } from "./io/phone.ts";
+import { Phone, type PhoneMode, type PhoneOptions } from "./io/phone.ts";
 import { createReporter, type EventForm, listenToUser } from "./io/terminal.ts";
 
 interface CommonOptions {
@@ -125,34 +126,55 @@ async function run(
     ...(bodyFile !== undefined && { bodyFile }),
   };
   const setting = { config, credentials, mode, speech, hangUpAfterPlay, report, ...files };
-  let phone: Phone;
+  // Heard from here on: whoever has seen us say that we listen may tell us to stop.
+  const signals = watchStopSignals();
   try {
-    phone = await Phone.start(setting);
-  } catch (error) {
-    report({ event: "failed", reason: reasonOf(error) });
-    return 1;
+    const phone = await startPhone(setting);
+    if (phone === undefined) return 1;
+    const outcome = await outcomeOf(phone, report, signals.received);
+    return outcome === "well" || outcome === "stopped" ? 0 : 1;
+  } finally {
+    signals.dispose();
   }
-  const outcome = await outcomeOf(phone, report);
-  return outcome === "well" || outcome === "stopped" ? 0 : 1;
 }
 
-/** Lets the call run its course, or ends it in good order when the process is told to stop. */
+/** Undefined, and reported, if its ports are taken or nobody can be reached. */
+async function startPhone(options: PhoneOptions): Promise<Phone | undefined> {
+  try {
+    return await Phone.start(options);
+  } catch (error) {
+    options.report({ event: "failed", reason: reasonOf(error) });
+    return undefined;
+  }
+}
+
+function watchStopSignals(): { readonly received: Promise<void>; dispose(): void } {
+  const received = Promise.withResolvers<void>();
+  const stop = (): void => received.resolve();
+  process.once("SIGTERM", stop).once("SIGINT", stop);
+  return {
+    received: received.promise,
+    dispose: () => void process.off("SIGTERM", stop).off("SIGINT", stop),
+  };
+}
+
+/** Lets the call run its course, or ends it in good order once `stopped` resolves. */
 async function outcomeOf(
   phone: Phone,
   report: ReturnType<typeof createReporter>,
+  stopped: Promise<void>,
 ): Promise<CallOutcome | "stopped"> {
   const user = listenToUser((verb) => phone.tell(verb), report);
-  const stopping = Promise.withResolvers<"stopped">();
-  const stop = (): void => {
+  const endInGoodOrder = async (): Promise<"stopped"> => {
+    await stopped;
     phone.tell("hangup");
-    void phone.outcome.then(() => stopping.resolve("stopped"));
-    setTimeout(() => stopping.resolve("stopped"), phone.isIdle ? 0 : STOP_TIMEOUT_MS).unref();
+    if (!phone.isIdle)
+      await Promise.race([phone.outcome, delay(STOP_TIMEOUT_MS, undefined, { ref: false })]);
+    return "stopped";
   };
-  process.once("SIGTERM", stop).once("SIGINT", stop);
   try {
-    return await Promise.race([stopping.promise, phone.outcome]);
+    return await Promise.race([endInGoodOrder(), phone.outcome]);
   } finally {
-    process.off("SIGTERM", stop).off("SIGINT", stop);
     user.stop();
     await phone.close();
   }
