@@ -137,16 +137,14 @@ async function exportRecording(id: string, options: Options): Promise<number> {
   if (wav !== undefined) {
     if (contents.metadata === undefined) throw new ArchiveError("the recording holds no call");
     const { sound, undecoded } = layTimeline(packets, contents.metadata);
-    await writeFile(wav, encodeWav(sound), { mode: OUTPUT_MODE });
+    await writeOut(wav, encodeWav(sound));
     const durationMs = ((sound.channels[0]?.length ?? 0) * 1000) / sound.sampleRateHz;
     Object.assign(written, { wav, durationMs, undecoded });
     for (const [codec, count] of Object.entries(undecoded))
       options.output.stderr(`${count} packets of ${codec} are silent: it is not decoded\n`);
   }
   if (pcapng !== undefined) {
-    await writeFile(pcapng, exportPcapng(packets, options.withRejected === true), {
-      mode: OUTPUT_MODE,
-    });
+    await writeOut(pcapng, exportPcapng(packets, options.withRejected === true));
     Object.assign(written, { pcapng });
   }
   print(options, written, () =>
@@ -155,13 +153,23 @@ async function exportRecording(id: string, options: Options): Promise<number> {
   return 0;
 }
 
+async function writeOut(path: string, octets: Uint8Array): Promise<void> {
+  try {
+    await writeFile(path, octets, { mode: OUTPUT_MODE });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new ArchiveError(`${path} cannot be written (${code})`, { cause });
+  }
+}
+
 async function verify(id: string, options: Options): Promise<number> {
   const archive = await Archive.open(options.store, sodium);
   const key = readArchiveKey(options);
   const ledgerKeys =
     options.ledgerKey === undefined ? undefined : [readPublicKey(options.ledgerKey, "ed25519")];
   const ledger = await archive.checkLedger(ledgerKeys, parseHead(options.head));
-  const chosen = id === "" ? archive.recordings : [archive.find(id)];
+  const known = archive.knownWith(ledger);
+  const chosen = id === "" ? known : [archive.find(id, known)];
   const checks: RecordingCheck[] = [];
   for (const recording of chosen)
     checks.push(await verifyRecording(archive, recording, key, ledger));

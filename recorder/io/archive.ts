@@ -56,9 +56,18 @@ export class Archive {
     }
   }
 
-  /** The one recording whose id begins so. @throws ArchiveError if there is none, or several. */
-  find(prefix: string): string {
-    const found = this.recordings.filter((id) => id.startsWith(prefix.toLowerCase()));
+  /** Those whose files lie there, and those that only the ledger knows: their files are gone. */
+  knownWith(ledger: LedgerCheck): readonly string[] {
+    const entered = ledger.entries.map(({ act }) => act.recording);
+    return [...new Set([...this.recordings, ...entered])].sort();
+  }
+
+  /**
+   * The one recording whose id begins so.
+   * @throws ArchiveError if there is none, or several.
+   */
+  find(prefix: string, among = this.recordings): string {
+    const found = among.filter((id) => id.startsWith(prefix.toLowerCase()));
     const [one] = found;
     if (one === undefined) throw new ArchiveError(`no recording ${prefix} in this store`);
     if (found.length > 1)

@@ -12,10 +12,10 @@ export async function listArchive(
   archive: Archive,
   key: X25519KeyPair | undefined,
 ): Promise<readonly ListedRecording[]> {
-  const { entries } = await archive.checkLedger(undefined);
+  const ledger = await archive.checkLedger(undefined);
   const rows: ListedRecording[] = [];
-  for (const recording of archive.recordings)
-    rows.push(await listOne(archive, entries, recording, key));
+  for (const recording of archive.knownWith(ledger))
+    rows.push(await listOne(archive, ledger.entries, recording, key));
   const start = ({ startedAt = "" }: ListedRecording) => startedAt;
   return rows.toSorted((one, other) => start(one).localeCompare(start(other)));
 }
@@ -27,7 +27,7 @@ async function listOne(
   key: X25519KeyPair | undefined,
 ): Promise<ListedRecording> {
   const { openedAt, closed } = recordOf(entries, recording);
-  const opened = key === undefined ? undefined : await readOrFault(archive, recording, key);
+  const opened = await readOrFault(archive, recording, key);
   const metadata = typeof opened === "string" ? undefined : opened;
   const party = (id: string) => metadata?.participants.find((each) => each.id === id)?.nameId;
   return {
@@ -45,8 +45,10 @@ async function listOne(
 async function readOrFault(
   archive: Archive,
   recording: string,
-  key: X25519KeyPair,
-): Promise<Metadata | string> {
+  key: X25519KeyPair | undefined,
+): Promise<Metadata | string | undefined> {
+  if (!archive.recordings.includes(recording)) return "its file is missing";
+  if (key === undefined) return undefined;
   try {
     return await archive.readBeginning(recording, key);
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { decodeWav } from "../../protocol/audio/wav.ts";
@@ -92,6 +92,13 @@ describe("a call from order to close", () => {
     assert.match(stdout, new RegExp(`= ${PACKETS * 160} samples`));
   });
 
+  it("is not exported to where nothing can be written", async () => {
+    const args = ["export", call.recording, "--wav", "/none/x.wav", ...key];
+    const { code, stderr } = await harness.recordings(...args);
+    assert.equal(code, 66);
+    assert.match(stderr, /^\/none\/x.wav cannot be written \(ENOENT\)$/m);
+  });
+
   it("is RTP to tshark, octet for octet what was said", async () => {
     const pcapng = harness.path("call.pcapng");
     await harness.json("export", call.recording, "--pcapng", pcapng);
@@ -173,6 +180,7 @@ describe("commands", () => {
     ["a key of another kind", ["list", "--key", harness.path("ledger.key")], 66, /not x25519/],
     ["a store that is not there", ["list", "--store", "/none"], 66, /no store at \/none/],
     ["nothing to export to", ["export", "0", ...key], 64, /say --wav FILE or --pcapng FILE/],
+    ["a store without a ledger", ["list", "--store", "/proc/self/task"], 66, /no ledger at/],
     ["a head that is none", ["verify", ...key, "--head", "x"], 64, /sequence:sha256/],
     ["no command of ours", ["delete", "0"], 64, /unknown command/],
   ];
@@ -365,6 +373,17 @@ describe("a stopped recorder", () => {
       const other = readdirSync(copy).find((name) => name.endsWith(".khr") && !file.endsWith(name));
       cpSync(join(copy, other ?? ""), file);
       assert.match((await verify(call.recording)).text, /BAD +container +the file named .* holds/);
+    });
+
+    it("shows a recording that was taken away", async () => {
+      fresh();
+      rmSync(file);
+      const one = await verify(call.recording.slice(0, 8));
+      assert.equal(one.code, 1);
+      assert.match(one.text, /BAD +container +recording .* cannot be read \(ENOENT\)/);
+      assert.equal((await verify()).code, 1);
+      const listed = await harness.recordings("list", ...store);
+      assert.match(listed.stdout, new RegExp(`${call.recording}.*its file is missing`));
     });
 
     it("names the ledger's first broken line, and how it is broken", async () => {
