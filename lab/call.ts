@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { type KernelCount, readKernelCounters } from "./kernel-counters.ts";
 import type { JsonObject } from "./lab-process.ts";
 import { type Phone, startAlice, startBob } from "./phones.ts";
-import { type Phase, type PinholeMatrix, probeMatrix } from "./pinhole-matrix.ts";
+import { PHASES, type Phase, type PinholeMatrix, probeMatrix } from "./pinhole-matrix.ts";
 import type { PhoneName } from "./site.ts";
 import { type Config, MEDIA_PORTS, type PhoneSealing } from "./site-config.ts";
 import type { Stage } from "./stage.ts";
 import type { TcpStream } from "./tcp-streams.ts";
 import { LEAVES } from "./topology.ts";
-import { startWireTap } from "./wire-tap.ts";
+import { startWireTap, type WireTap } from "./wire-tap.ts";
 
 export interface CallOptions {
   /** An own folder for what the call leaves behind. */
@@ -62,49 +62,18 @@ const ALTERED_BIT = 160;
 
 /** Places a call that is expected to succeed. @throws Error as soon as a step fails. */
 export async function placeCall(stage: Stage, options: CallOptions): Promise<CallReport> {
-  const { results, hangUp = "alice", onStep = () => {} } = options;
-  mkdirSync(results, { recursive: true });
-  const probe = matrixProber(stage, options);
-  const before = await probe("beforeCall");
-  const taps = await Promise.all(
-    (["biloxi", "bob"] as const).map((host) =>
-      startWireTap(stage.network, host, join(results, `signalling-${host}.pcap`)),
-    ),
-  );
+  mkdirSync(options.results, { recursive: true });
+  const { matrices, probe } = matrixProber(stage, options);
+  await probe("beforeCall");
+  const taps = await startTaps(stage, options.results);
   alterPacket(stage, options.alterPacket);
-
   const phones = await startPhones(stage, options);
-  const { alice, bob } = phones;
-  const incoming = await bob.event("incoming");
-  await onStep("incoming", incoming);
-  bob.tell("ring");
-  await onStep("ringing", await alice.event("ringing"));
-  const afterInvite = await probe("afterInvite");
-  const beforeAnswer = readKernelCounters(stage.network);
-
-  bob.tell("answer");
-  await onStep("answered", await alice.event("answered"));
-  await Promise.all([alice.event("media-started"), bob.event("media-started")]);
-  await onStep("mediaStarted", {});
-  const afterAnswer = await probe("afterAnswer");
-
-  await Promise.all([alice.event("played"), bob.event("played")]);
-  await onStep("played", {});
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-  const beforeBye = readKernelCounters(stage.network);
-
-  phones[hangUp].tell("hangup");
-  await Promise.all([alice.event("ended"), bob.event("ended")]);
-  await onStep("ended", {});
-  const afterBye = await probe("afterBye");
-  const [aliceEnded, bobEnded] = await Promise.all([
-    alice.event("media-ended"),
-    bob.event("media-ended"),
-  ]);
-  await Promise.all([alice.process.exited, bob.process.exited]);
+  const course = { stage, phones, probe, onStep: options.onStep ?? (() => {}) };
+  const { incoming, beforeAnswer } = await ring(course);
+  const beforeBye = await talk(course);
+  const mediaEnded = await hangUp(course, options.hangUp ?? "alice");
   removeAlteration(stage, options.alterPacket);
-
-  const calling = await alice.event("calling");
+  const calling = await phones.alice.event("calling");
   return {
     callId: String(calling["callId"]),
     phones,
@@ -112,14 +81,75 @@ export async function placeCall(stage: Stage, options: CallOptions): Promise<Cal
       alice: String(calling["bodySha256"]),
       bob: String(incoming["bodySha256"]),
     },
-    pinholes:
-      before && afterInvite && afterAnswer && afterBye
-        ? { beforeCall: before, afterInvite, afterAnswer, afterBye }
-        : undefined,
+    pinholes: isWhole(matrices) ? matrices : undefined,
     kernel: { beforeAnswer, beforeBye },
-    mediaEnded: { alice: aliceEnded, bob: bobEnded },
+    mediaEnded,
     signalling: (await Promise.all(taps.map((tap) => tap.stop()))).flat(),
   };
+}
+
+interface Course {
+  readonly stage: Stage;
+  readonly phones: Readonly<Record<PhoneName, Phone>>;
+  readonly probe: (phase: Phase) => Promise<void>;
+  readonly onStep: NonNullable<CallOptions["onStep"]>;
+}
+
+/** From the INVITE's arrival to just before the answer. */
+async function ring({
+  stage,
+  phones: { alice, bob },
+  probe,
+  onStep,
+}: Course): Promise<{ incoming: JsonObject; beforeAnswer: readonly KernelCount[] }> {
+  const incoming = await bob.event("incoming");
+  await onStep("incoming", incoming);
+  bob.tell("ring");
+  await onStep("ringing", await alice.event("ringing"));
+  await probe("afterInvite");
+  return { incoming, beforeAnswer: readKernelCounters(stage.network) };
+}
+
+/** From the answer to the end of what both have to say; returns what the kernel counted by then. */
+async function talk({
+  stage,
+  phones: { alice, bob },
+  probe,
+  onStep,
+}: Course): Promise<readonly KernelCount[]> {
+  bob.tell("answer");
+  await onStep("answered", await alice.event("answered"));
+  await Promise.all([alice.event("media-started"), bob.event("media-started")]);
+  await onStep("mediaStarted", {});
+  await probe("afterAnswer");
+  await Promise.all([alice.event("played"), bob.event("played")]);
+  await onStep("played", {});
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  return readKernelCounters(stage.network);
+}
+
+/** From the BYE to the end of both phones; returns what they counted. */
+async function hangUp(
+  { phones, probe, onStep }: Course,
+  who: PhoneName,
+): Promise<CallReport["mediaEnded"]> {
+  const { alice, bob } = phones;
+  phones[who].tell("hangup");
+  await Promise.all([alice.event("ended"), bob.event("ended")]);
+  await onStep("ended", {});
+  await probe("afterBye");
+  const mediaEnded = {
+    alice: await alice.event("media-ended"),
+    bob: await bob.event("media-ended"),
+  };
+  await Promise.all([alice.process.exited, bob.process.exited]);
+  return mediaEnded;
+}
+
+function startTaps(stage: Stage, results: string): Promise<readonly WireTap[]> {
+  const tap = (host: "biloxi" | "bob"): Promise<WireTap> =>
+    startWireTap(stage.network, host, join(results, `signalling-${host}.pcap`));
+  return Promise.all([tap("biloxi"), tap("bob")]);
 }
 
 /** Bob first, waiting; then alice, calling. */
@@ -137,14 +167,24 @@ export async function startPhones(
   return { alice, bob };
 }
 
-type MatrixProber = (phase: Phase) => Promise<PinholeMatrix | undefined>;
+type Matrices = Partial<Record<Phase, PinholeMatrix>>;
 
-function matrixProber(stage: Stage, { probe = true, onStep }: CallOptions): MatrixProber {
-  return async (phase) => {
-    if (!probe) return undefined;
-    const matrix = await probeMatrix(stage.probes, MEDIA_PORTS);
-    await onStep?.(phase, matrix);
-    return matrix;
+const isWhole = (matrices: Matrices): matrices is Record<Phase, PinholeMatrix> =>
+  PHASES.every((phase) => matrices[phase] !== undefined);
+
+function matrixProber(
+  stage: Stage,
+  { probe = true, onStep }: CallOptions,
+): { matrices: Matrices; probe: Course["probe"] } {
+  const matrices: Matrices = {};
+  return {
+    matrices,
+    async probe(phase) {
+      if (!probe) return;
+      const matrix = await probeMatrix(stage.probes, MEDIA_PORTS);
+      matrices[phase] = matrix;
+      await onStep?.(phase, matrix);
+    },
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { isAlive } from "./process-alive.ts";
 import { HOSTS, type HostName, LEAVES, type LeafName, PREFIX_LENGTH } from "./topology.ts";
 
 /** Marks every process of a network with the pid of its maker, for the sweep. */
@@ -162,15 +163,6 @@ function kill(pid: number): void {
     process.kill(pid, "SIGKILL");
   } catch {
     // It ended by itself.
-  }
-}
-
-/** A zombie counts as dead: nobody may be there to reap it. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
-  } catch {
-    return false;
   }
 }
 

@@ -10,6 +10,7 @@ import {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -17,6 +18,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "smol-toml";
+import { isAlive } from "./process-alive.ts";
 import {
   AORS,
   agentConfig,
@@ -66,6 +68,8 @@ export interface SiteOptions {
   readonly agentDelayMs?: number;
 }
 
+/** A site's folder names the process that made it. */
+const SITE = /^kh-(\d+)-\w{6}$/;
 const KEY_FILES: Readonly<Record<GatewayProgram, readonly string[]>> = {
   controller: ["ss1.pem", "ss1.key", "ca.pem", "order.key", "recorder.pub"],
   agent: [],
@@ -76,51 +80,77 @@ const PHONE_FILES: Readonly<Record<PhoneName, readonly string[]>> = {
   bob: ["bob.pem", "bob.key", "ca.pem", "alice.pem"],
 };
 
+/** Makes the folder; it is removed when this process ends, if not before. */
 export function createSite({ logLevel = "info", agentDelayMs }: SiteOptions = {}): Site {
-  const directory = mkdtempSync(join(tmpdir(), "kh-"));
+  sweepSites();
+  const directory = mkdtempSync(join(tmpdir(), `kh-${process.pid}-`));
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  process.once("exit", remove);
   chmodSync(directory, 0o755);
-  const paths = {
-    controlSocket: join(directory, "control/agent.sock"),
-    ingestSocket: join(directory, "ingest/recorder.sock"),
-    store: join(directory, "store"),
-  };
   const [keys, logs] = [join(directory, "keys"), join(directory, "logs")];
   createKeys(keys);
   mkdirSync(logs);
-  ownFolder(join(directory, "control"), IDENTITIES.agent.uid, SOCKET_GROUPS.control, 0o2750);
-  ownFolder(join(directory, "ingest"), IDENTITIES.recorder.uid, SOCKET_GROUPS.ingest, 0o2750);
-  ownFolder(paths.store, IDENTITIES.recorder.uid, IDENTITIES.recorder.gid, 0o700);
-
-  const writeProgram = (program: GatewayProgram, config: Config): string => {
-    const { uid, gid } = IDENTITIES[program];
-    const folder = join(directory, program);
-    ownFolder(folder, uid, gid, 0o700);
-    for (const name of KEY_FILES[program]) copyOwned(join(keys, name), folder, uid, gid);
-    return writeConfig(join(folder, `${program}.toml`), config);
+  const paths = createSocketsAndStore(directory);
+  const relaySocket = join(directory, "relay/agent.sock");
+  const controllerAgentSocket = agentDelayMs === undefined ? paths.controlSocket : relaySocket;
+  const configs: Readonly<Record<GatewayProgram, Config>> = {
+    controller: controllerConfig(controllerAgentSocket, logLevel),
+    agent: agentConfig(paths, logLevel),
+    recorder: recorderConfig(paths, logLevel),
   };
-  const controllerAgentSocket =
-    agentDelayMs === undefined ? paths.controlSocket : join(directory, "relay/agent.sock");
+  const write = (program: GatewayProgram): string =>
+    writeProgram(directory, program, configs[program]);
   let phoneConfigs = 0;
   return {
-    ...paths,
-    controllerAgentSocket,
-    directory,
-    keys,
-    logs,
+    ...{ ...paths, controllerAgentSocket, directory, keys, logs, remove },
     configs: {
-      controller: writeProgram("controller", controllerConfig(controllerAgentSocket, logLevel)),
-      agent: writeProgram("agent", agentConfig(paths, logLevel)),
-      recorder: writeProgram("recorder", recorderConfig(paths, logLevel)),
+      controller: write("controller"),
+      agent: write("agent"),
+      recorder: write("recorder"),
     },
     phoneConfig(phone, sealing, change = (config) => config) {
-      const folder = join(directory, phone);
-      mkdirSync(folder, { recursive: true });
-      for (const name of PHONE_FILES[phone]) copyFileSync(join(keys, name), join(folder, name));
-      const config = phone === "alice" ? aliceConfig(sealing) : bobConfig(sealing);
-      return writeConfig(join(folder, `${phone}-${++phoneConfigs}.toml`), change(config));
+      const config = change(phone === "alice" ? aliceConfig(sealing) : bobConfig(sealing));
+      return writePhone(directory, phone, `${phone}-${++phoneConfigs}.toml`, config);
     },
-    remove: () => rmSync(directory, { recursive: true, force: true }),
   };
+}
+
+/** Removes what killed processes left. */
+function sweepSites(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = SITE.exec(name)?.[1];
+    if (owner !== undefined && !isAlive(Number(owner)))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function createSocketsAndStore(directory: string): SitePaths {
+  const { agent, recorder } = IDENTITIES;
+  const folder = (name: string): string => join(directory, name);
+  ownFolder(folder("control"), agent.uid, SOCKET_GROUPS.control, 0o2750);
+  ownFolder(folder("ingest"), recorder.uid, SOCKET_GROUPS.ingest, 0o2750);
+  ownFolder(folder("store"), recorder.uid, recorder.gid, 0o700);
+  return {
+    controlSocket: folder("control/agent.sock"),
+    ingestSocket: folder("ingest/recorder.sock"),
+    store: folder("store"),
+  };
+}
+
+function writeProgram(directory: string, program: GatewayProgram, config: Config): string {
+  const { uid, gid } = IDENTITIES[program];
+  const folder = join(directory, program);
+  ownFolder(folder, uid, gid, 0o700);
+  for (const name of KEY_FILES[program]) copyOwned(join(directory, "keys", name), folder, uid, gid);
+  return writeConfig(join(folder, `${program}.toml`), config);
+}
+
+function writePhone(directory: string, phone: PhoneName, file: string, config: Config): string {
+  const folder = join(directory, phone);
+  mkdirSync(folder, { recursive: true });
+  for (const name of PHONE_FILES[phone])
+    copyFileSync(join(directory, "keys", name), join(folder, name));
+  return writeConfig(join(folder, file), config);
 }
 
 /** Runs `keyhole ca init` for the demo's domain, or for a stranger's with the same names. */

@@ -31,8 +31,6 @@ export interface Stage {
   readonly kamailio: LabProcess;
   readonly probes: Probes;
   readonly hop: HostileHop | undefined;
-  /** Starts one of the programs anew, after a test has ended it. */
-  restart(program: GatewayProgram): Promise<LabProcess>;
   /** Asks every program to end, once, and returns the exit codes of the gateway's. */
   stop(): Promise<ExitCodes>;
   /** As `stop`, and removes the site with its keys, store and logs. */
@@ -44,65 +42,87 @@ type ExitCodes = Readonly<Partial<Record<GatewayProgram, number | null>>>;
 /** They are ended in this order, and started all at once: each waits for the others it needs. */
 const PROGRAMS = ["controller", "agent", "recorder"] as const;
 
+/** Sets everything up at once. @throws Error, with nothing left behind, if a part does not start. */
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
-  const { onStep = () => {}, without = [], agentDelayMs, tamper } = options;
+  const onStep = options.onStep ?? (() => {});
   const network = createNetwork();
   onStep("network");
+  let site: Site | undefined;
   try {
-    const site = createSite(options);
+    site = createSite(options);
     onStep("keys");
-    const relay =
-      agentDelayMs === undefined
-        ? undefined
-        : await openSlowRelay(site.controllerAgentSocket, site.controlSocket, agentDelayMs);
-    const hop = tamper === undefined ? undefined : await openHostileHop(network, tamper);
-    const [kamailio, probes] = await Promise.all([
-      startKamailio(network, {
-        directory: join(site.directory, "kamailio"),
-        ...(hop === undefined ? {} : { nextHop: hop.nextHop }),
-      }),
-      openProbes(network),
-    ]);
+    const parts = await startParts(network, site, options);
     onStep("kamailio");
     const programs: Partial<Record<GatewayProgram, LabProcess>> = {};
-    const start = async (program: GatewayProgram): Promise<LabProcess> => {
-      const running = await startProgram(network, site, program);
-      programs[program] = running;
-      return running;
-    };
-    const wanted = PROGRAMS.filter((program) => !without.includes(program));
-    await Promise.all(
-      wanted.map(async (program) => {
-        await start(program);
-        onStep(program);
-      }),
-    );
-    if (wanted.includes("agent")) await programs.controller?.event({ msg: "agent there" });
-    const parts = { network, site, programs, kamailio, probes, hop };
-    let stopped: Promise<ExitCodes> | undefined;
-    const stop = (): Promise<ExitCodes> => {
-      stopped ??= stopStage({ ...parts, relay });
-      return stopped;
-    };
-    return {
-      ...{ ...parts, restart: start, stop },
-      async close() {
-        const codes = await stop();
-        site.remove();
-        return codes;
-      },
-    };
+    await startPrograms({ network, site, programs }, options);
+    return assembleStage({ ...parts, network, site, programs });
   } catch (error) {
     network.close();
+    site?.remove();
     throw error;
   }
 }
 
-type Stopping = Pick<Stage, "network" | "programs" | "kamailio" | "probes" | "hop"> & {
+type Parts = Pick<Stage, "kamailio" | "probes" | "hop"> & {
   readonly relay: SlowRelay | undefined;
 };
 
-async function stopStage(stage: Stopping): Promise<ExitCodes> {
+async function startParts(
+  network: Network,
+  site: Site,
+  { agentDelayMs, tamper }: StageOptions,
+): Promise<Parts> {
+  const relay =
+    agentDelayMs === undefined
+      ? undefined
+      : await openSlowRelay(site.controllerAgentSocket, site.controlSocket, agentDelayMs);
+  const hop = tamper === undefined ? undefined : await openHostileHop(network, tamper);
+  const directory = join(site.directory, "kamailio");
+  const next = hop === undefined ? {} : { nextHop: hop.nextHop };
+  const [kamailio, probes] = await Promise.all([
+    startKamailio(network, { directory, ...next }),
+    openProbes(network),
+  ]);
+  return { relay, hop, kamailio, probes };
+}
+
+type Running = Pick<Stage, "network" | "site"> & {
+  readonly programs: Partial<Record<GatewayProgram, LabProcess>>;
+};
+
+async function startPrograms(
+  running: Running,
+  { without = [], onStep = () => {} }: StageOptions,
+): Promise<void> {
+  const { network, site, programs } = running;
+  const wanted = PROGRAMS.filter((program) => !without.includes(program));
+  await Promise.all(
+    wanted.map(async (program) => {
+      programs[program] = await startProgram(network, site, program);
+      onStep(program);
+    }),
+  );
+  if (wanted.includes("agent")) await programs.controller?.event({ msg: "agent there" });
+}
+
+function assembleStage(stage: Running & Parts): Stage {
+  const { network, site, programs, kamailio, probes, hop } = stage;
+  let stopped: Promise<ExitCodes> | undefined;
+  const stop = (): Promise<ExitCodes> => {
+    stopped ??= stopStage(stage);
+    return stopped;
+  };
+  return {
+    ...{ network, site, programs, kamailio, probes, hop, stop },
+    async close() {
+      const codes = await stop();
+      site.remove();
+      return codes;
+    },
+  };
+}
+
+async function stopStage(stage: Running & Parts): Promise<ExitCodes> {
   const codes: Partial<Record<GatewayProgram, number | null>> = {};
   for (const program of PROGRAMS) {
     const running = stage.programs[program];
