@@ -11,6 +11,7 @@ import { parseSdp } from "../../protocol/sdp/parse-sdp.ts";
 import type { SessionDescription } from "../../protocol/sdp/session-description.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
+import { type SignedHeader, signedHeadersFault } from "../../protocol/sip/signed-headers.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
 import {
   type AnsweredStream,
@@ -20,16 +21,17 @@ import {
   type OfferedStream,
 } from "./media-policy.ts";
 import type { SeenBodies } from "./seen-bodies.ts";
-import { type SipFragment, signedHeadersFault } from "./signed-headers.ts";
 import { parsed, type RequestVerdict, verdictOfFault } from "./verdict.ts";
 
 /** An opened body whose signature verified. */
 export interface OpenedBody {
   /** URIs that the signer's certificate speaks for. */
   readonly signer: readonly string[];
-  readonly sipfrag: SipFragment;
+  readonly sipfrag: readonly SignedHeader[];
   readonly sdp: Buffer;
 }
+
+const HEADER_VERDICTS = { differ: "headers-differ", stale: "date" } as const;
 
 export type OfferInspection =
   | { readonly kind: "opened"; readonly body: OpenedBody; readonly firstKey: FirstKey }
@@ -108,7 +110,9 @@ function senderFault(
 ): RequestVerdict | undefined {
   const sender = aorOf(messageAddress(message, field).uri);
   const signed = signer.map(aorOf).some((aor) => aor !== undefined && aor === sender);
-  return signed ? signedHeadersFault(message, sipfrag, now) : "signer";
+  if (!signed) return "signer";
+  const fault = signedHeadersFault(message, sipfrag, now);
+  return fault === undefined ? undefined : HEADER_VERDICTS[fault];
 }
 
 function aorOf(uri: string): string | undefined {

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
-import { MAX_DATE_SKEW_MS } from "./signed-headers.ts";
+import { MAX_DATE_SKEW_MS } from "../../protocol/sip/signed-headers.ts";
 
 /** Bodies remembered at most; the oldest is forgotten first. */
 export const MAX_SEEN_BODIES = 65_536;

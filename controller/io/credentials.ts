@@ -2,11 +2,10 @@
  * The files that the configuration names: certificates, keys, digest secrets. Touches those files
  * only, once, at start; reports all that are missing or unfit at once.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { Secret } from "../../protocol/secret.ts";
-import { ConfigError, type ConfigFault, resolveConfigPath } from "../../runtime/config-file.ts";
+import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { ControllerConfig } from "../config.ts";
 
@@ -36,35 +35,32 @@ export function loadCredentials(file: string, config: ControllerConfig): Credent
     ...(recording === undefined ? {} : { recording: reader.orderKeys(recording) }),
     ha1: reader.ha1(config.user),
   };
-  if (reader.faults.length > 0) throw new ConfigError(file, reader.faults);
+  reader.files.throwFaults();
   return credentials;
 }
 
 type Files = ControllerConfig["body"];
 
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const HA1 = /^[0-9a-f]{64}$/;
 
-/** Reads on after a fault, so that all are reported. */
 class CredentialReader {
-  readonly faults: ConfigFault[] = [];
-  readonly #file: string;
+  readonly files: CredentialFiles;
 
   constructor(file: string) {
-    this.#file = file;
+    this.files = new CredentialFiles(file);
   }
 
   identity({ certificate, key }: Files, table: string): Identity {
-    const [read] = this.#read(certificate, `${table}.certificate`, parseCertificates) ?? [];
-    const privateKey = this.#read(key, `${table}.key`, (pem) => createPrivateKey(pem));
+    const [read] = this.files.read(certificate, `${table}.certificate`, parsePemCertificates) ?? [];
+    const privateKey = this.files.read(key, `${table}.key`, (pem) => createPrivateKey(pem));
     if (read !== undefined && privateKey !== undefined && !read.checkPrivateKey(privateKey))
-      this.#fault(`${table}.key`, "is not the key of the certificate");
+      this.files.fault(`${table}.key`, "is not the key of the certificate");
     return { certificate: read?.raw ?? Buffer.alloc(0), privateKey: privateKey as KeyObject };
   }
 
   anchors({ anchors }: Files, table: string): readonly Buffer[] {
     return anchors.flatMap((path, at) => {
-      const read = this.#read(path, `${table}.anchors[${at}]`, parseCertificates) ?? [];
+      const read = this.files.read(path, `${table}.anchors[${at}]`, parsePemCertificates) ?? [];
       return read.map(({ raw }) => raw);
     });
   }
@@ -72,7 +68,7 @@ class CredentialReader {
   tls(files: Files): SipTlsSetting {
     this.identity(files, "tls");
     this.anchors(files, "tls");
-    const text = (path: string): string => this.#text(path) ?? "";
+    const text = (path: string): string => this.files.text(path) ?? "";
     return {
       certificate: text(files.certificate),
       key: text(files.key),
@@ -83,10 +79,10 @@ class CredentialReader {
   }
 
   orderKeys({ orderKey, recorder }: NonNullable<ControllerConfig["recording"]>): OrderKeys {
-    const signingKey = this.#read(orderKey, "recording.orderKey", (pem) =>
+    const signingKey = this.files.read(orderKey, "recording.orderKey", (pem) =>
       ofType(createPrivateKey(pem), "ed25519"),
     );
-    const recorderKey = this.#read(recorder, "recording.recorder", (pem) =>
+    const recorderKey = this.files.read(recorder, "recording.recorder", (pem) =>
       ofType(createPublicKey(pem), "x25519"),
     );
     return { signingKey: signingKey as KeyObject, recorderKey: recorderKey as KeyObject };
@@ -95,44 +91,11 @@ class CredentialReader {
   ha1(users: ControllerConfig["user"]): ReadonlyMap<number, Secret> {
     const secrets = users.flatMap(({ ha1 }, at) => {
       if (ha1 === undefined) return [];
-      const secret = this.#read(ha1, `user[${at}].ha1`, parseHa1);
+      const secret = this.files.read(ha1, `user[${at}].ha1`, parseHa1);
       return secret === undefined ? [] : [[at, secret] as const];
     });
     return new Map(secrets);
   }
-
-  #read<T>(path: string, at: string, parse: (text: string) => T): T | undefined {
-    const text = this.#text(path);
-    if (text === undefined) {
-      this.#fault(at, `${path} cannot be read`);
-      return undefined;
-    }
-    try {
-      return parse(text);
-    } catch {
-      // What a key parser says may quote the file.
-      this.#fault(at, `${path} is not what is needed here`);
-      return undefined;
-    }
-  }
-
-  #text(path: string): string | undefined {
-    try {
-      return readFileSync(resolveConfigPath(this.#file, path), "utf8");
-    } catch {
-      return undefined;
-    }
-  }
-
-  #fault(path: string, message: string): void {
-    this.faults.push({ path, message });
-  }
-}
-
-function parseCertificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
-  if (blocks.length === 0) throw new TypeError("no certificate");
-  return blocks.map((block) => new X509Certificate(block));
 }
 
 function parseHa1(text: string): Secret {

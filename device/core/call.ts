@@ -8,11 +8,11 @@ import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import type { ProtocolErrorCode } from "../../protocol/errors.ts";
 import type { FlowId, SipTransport, Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
+import type { SignedHeader } from "../../protocol/sip/signed-headers.ts";
 import type { TransactionInput } from "../../protocol/sip/transaction-events.ts";
 import type { CallVerb } from "./call-command.ts";
 import type { CallEvent } from "./call-event.ts";
 import type { SealedStage } from "./offer-refusal.ts";
-import type { SignedHeader } from "./signed-headers.ts";
 import type { LocalVoice, RemoteVoice, VoiceEndpoint } from "./voice-description.ts";
 
 /** Who we are in a call, and how the other side reaches us in it. */

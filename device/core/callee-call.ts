@@ -23,6 +23,7 @@ import {
   withBody,
 } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
+import { signedHeaders } from "../../protocol/sip/signed-headers.ts";
 import { AnsweredCall } from "./answered-call.ts";
 import { type CallEffect, type CallInput, type CallParty, effects, type NextHop } from "./call.ts";
 import type { CallVerb } from "./call-command.ts";
@@ -37,7 +38,6 @@ import {
 import { DialogLeg, failureOfCall } from "./dialog-leg.ts";
 import { callerOf, lookAtOffer, readOffer } from "./incoming-offer.ts";
 import { REFUSALS, type Refusal, refusalOf } from "./offer-refusal.ts";
-import { signedHeaders } from "./signed-headers.ts";
 import { isSameUser, verifiedFault } from "./verified-fault.ts";
 import { answerVoice, type VoiceOffer } from "./voice-description.ts";
 

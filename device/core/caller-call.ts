@@ -22,6 +22,7 @@ import {
   withBody,
 } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
+import { signedHeaders } from "../../protocol/sip/signed-headers.ts";
 import { clientKey } from "../../protocol/sip/transaction-key.ts";
 import { type CallEffect, type CallInput, type CallParty, effects, type NextHop } from "./call.ts";
 import {
@@ -32,7 +33,6 @@ import {
   withSealedBody,
 } from "./call-messages.ts";
 import { type CallFailure, DialogLeg, failureOfCall } from "./dialog-leg.ts";
-import { signedHeaders } from "./signed-headers.ts";
 import { verifiedFault } from "./verified-fault.ts";
 import { type LocalVoice, offerVoice, readVoiceAnswer } from "./voice-description.ts";
 

@@ -7,8 +7,13 @@ import { isProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import type { SipMessage } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
+import { signedHeadersFault } from "../../protocol/sip/signed-headers.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
-import { compareSignedHeaders } from "./signed-headers.ts";
+
+const HEADER_FAULTS = {
+  differ: "the headers are not those that were signed",
+  stale: "signed too long ago, or in the future",
+} as const;
 
 /**
  * The fault in words, or undefined. The signer must hold the address of record in `field`: From
@@ -22,9 +27,8 @@ export function verifiedFault(
 ): string | undefined {
   const { uri } = messageAddress(message, field);
   if (!signer.uris.some((each) => isSameUser(each, uri))) return `signed by another than ${field}`;
-  const verdict = compareSignedHeaders(sipfrag, message, now);
-  if (verdict === "differ") return "the headers are not those that were signed";
-  return verdict === "stale" ? "signed too long ago, or in the future" : undefined;
+  const fault = signedHeadersFault(message, sipfrag, now);
+  return fault === undefined ? undefined : HEADER_FAULTS[fault];
 }
 
 /** One address of record in two spellings. What is no SIP URI is nobody's. */

@@ -3,12 +3,11 @@
  * whom it seals. Touches those files only, once, at start.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { isProtocolError } from "../../protocol/errors.ts";
 import { decodeCertificate } from "../../protocol/pki/certificate.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
-import { ConfigError, type ConfigFault, resolveConfigPath } from "../../runtime/config-file.ts";
+import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { DeviceConfig } from "../config.ts";
 import { isSameUser } from "../core/verified-fault.ts";
@@ -49,38 +48,35 @@ export function loadCredentials(file: string, config: DeviceConfig): Credentials
     ),
     tls: reader.tls(config),
   };
-  if (reader.faults.length > 0) throw new ConfigError(file, reader.faults);
+  reader.files.throwFaults();
   return credentials;
 }
 
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const NOTHING = Buffer.alloc(0);
 
-/** Reads on after a fault, so that all are reported at once. */
 class CredentialReader {
-  readonly faults: ConfigFault[] = [];
-  readonly #file: string;
+  readonly files: CredentialFiles;
 
   constructor(file: string) {
-    this.#file = file;
+    this.files = new CredentialFiles(file);
   }
 
   identity({ aor, identity }: DeviceConfig): Identity {
     const certificate = this.userCertificate(identity.certificate, aor, "identity.certificate");
-    const privateKey = this.#read(identity.key, "identity.key", createPrivateKey);
+    const privateKey = this.files.read(identity.key, "identity.key", createPrivateKey);
     if (privateKey !== undefined && certificate.length > 0)
       this.#checkPair(certificate, privateKey);
     return { certificate, privateKey: privateKey as KeyObject };
   }
 
   anchors(path: string, at: string): readonly Buffer[] {
-    return this.#read(path, at, parseCertificates) ?? [];
+    return this.files.read(path, at, parseCertificates) ?? [];
   }
 
   controller(path: string, at: string): ControllerCertificate {
     const certificate = this.#certificate(path, at);
     const [host] = certificate.length > 0 ? decodeCertificate(certificate).dnsNames : ["-"];
-    if (host === undefined) this.#fault(at, "the certificate holds no DNS name");
+    if (host === undefined) this.files.fault(at, "the certificate holds no DNS name");
     return { host: host ?? "-", certificate };
   }
 
@@ -90,12 +86,12 @@ class CredentialReader {
     if (certificate.length === 0) return certificate;
     const { uris } = decodeCertificate(certificate);
     if (!uris.some((uri) => isSameUser(uri, aor)))
-      this.#fault(at, `the certificate is not that of ${aor}`);
+      this.files.fault(at, `the certificate is not that of ${aor}`);
     return certificate;
   }
 
   tls({ identity, trust }: DeviceConfig): SipTlsSetting {
-    const text = (path: string): string => this.#text(path) ?? "";
+    const text = (path: string): string => this.files.text(path) ?? "";
     return {
       certificate: text(identity.certificate),
       key: text(identity.key),
@@ -105,46 +101,17 @@ class CredentialReader {
   }
 
   #certificate(path: string, at: string): Buffer {
-    return this.#read(path, at, (pem) => parseCertificates(pem)[0]) ?? NOTHING;
+    return this.files.read(path, at, (pem) => parseCertificates(pem)[0]) ?? NOTHING;
   }
 
   #checkPair(certificate: Buffer, privateKey: KeyObject): void {
     if (!new X509Certificate(certificate).checkPrivateKey(privateKey))
-      this.#fault("identity.key", "is not the key of the certificate");
-  }
-
-  #read<T>(path: string, at: string, parse: (pem: string) => T): T | undefined {
-    const text = this.#text(path);
-    if (text === undefined) {
-      this.#fault(at, `${path} cannot be read`);
-      return undefined;
-    }
-    try {
-      return parse(text);
-    } catch {
-      // What the key parser says may quote the file.
-      this.#fault(at, `${path} is not what is needed here`);
-      return undefined;
-    }
-  }
-
-  #text(path: string): string | undefined {
-    try {
-      return readFileSync(resolveConfigPath(this.#file, path), "utf8");
-    } catch {
-      return undefined;
-    }
-  }
-
-  #fault(path: string, message: string): void {
-    this.faults.push({ path, message });
+      this.files.fault("identity.key", "is not the key of the certificate");
   }
 }
 
 function parseCertificates(pem: string): readonly Buffer[] {
-  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
-  if (blocks.length === 0) throw new TypeError("no certificate");
-  return blocks.map((block) => new X509Certificate(block).raw).map(checked);
+  return parsePemCertificates(pem).map(({ raw }) => checked(raw));
 }
 
 function checked(certificate: Buffer): Buffer {

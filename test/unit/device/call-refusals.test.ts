@@ -75,7 +75,6 @@ const OFFERS: readonly (readonly [name: string, options: WorldOptions, status: n
     { tamper: onInvite((m) => withHeader(m, "Contact", "<sip:mallory@10.6.6.6>")) },
     403,
   ],
-  ["a Date that was taken away", { tamper: onInvite((m) => withoutHeader(m, "Date")) }, 403],
   [
     "a plain description where a sealed one is required",
     {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SEEN_BODY_LIFETIME_MS, SeenBodies } from "../../../controller/core/seen-bodies.ts";
+import { type SipRequest, withHeader } from "../../../protocol/sip/message.ts";
 import {
   MAX_DATE_SKEW_MS,
-  type SipFragment,
+  type SignedHeader,
+  signedHeaders,
   signedHeadersFault,
-} from "../../../controller/core/signed-headers.ts";
-import type { SipRequest } from "../../../protocol/sip/message.ts";
+} from "../../../protocol/sip/signed-headers.ts";
 
 const NOW = Date.UTC(2003, 5, 20, 13, 2, 3);
 const ROWS = [
@@ -17,7 +17,7 @@ const ROWS = [
   ["Date", "Fri, 20 Jun 2003 13:02:03 GMT"],
 ] as const;
 
-const invite = (rows: SipFragment = ROWS): SipRequest => ({
+const invite = (rows: readonly SignedHeader[] = ROWS): SipRequest => ({
   kind: "request",
   method: "INVITE",
   uri: "sip:bob@biloxi.example.com",
@@ -25,7 +25,7 @@ const invite = (rows: SipFragment = ROWS): SipRequest => ({
   body: Buffer.alloc(0),
 });
 
-const changed = (name: string, value: string | undefined): SipFragment =>
+const changed = (name: string, value: string | undefined): readonly SignedHeader[] =>
   ROWS.flatMap(([key, old]) =>
     key === name ? (value === undefined ? [] : [[key, value]]) : [[key, old]],
   );
@@ -66,17 +66,17 @@ const DIFFERENT: readonly [name: string, value: string | undefined][] = [
 
 for (const [name, value] of DIFFERENT)
   test(`a fragment with ${value === undefined ? "no" : "another"} ${name} is refused: ${value}`, () => {
-    assert.equal(signedHeadersFault(invite(), changed(name, value), NOW), "headers-differ");
+    assert.equal(signedHeadersFault(invite(), changed(name, value), NOW), "differ");
   });
 
 test("a field that stands twice in the fragment is refused", () => {
   const twice = [...ROWS, ["From", ROWS[0][1]] as const];
-  assert.equal(signedHeadersFault(invite(), twice, NOW), "headers-differ");
+  assert.equal(signedHeadersFault(invite(), twice, NOW), "differ");
 });
 
 test("a signed field that the message lacks is refused, Date aside", () => {
   const signed = [...ROWS, ["Subject", "lunch"] as const];
-  assert.equal(signedHeadersFault(invite(), signed, NOW), "headers-differ");
+  assert.equal(signedHeadersFault(invite(), signed, NOW), "differ");
   assert.equal(signedHeadersFault(invite(ROWS.slice(0, 4)), ROWS, NOW), undefined);
 });
 
@@ -90,25 +90,48 @@ test("what proxies change is not compared", () => {
 
 test("a Date an hour off, either way, or unreadable is refused", () => {
   for (const skew of [-MAX_DATE_SKEW_MS, MAX_DATE_SKEW_MS])
-    assert.equal(signedHeadersFault(invite(), ROWS, NOW + skew), "date");
+    assert.equal(signedHeadersFault(invite(), ROWS, NOW + skew), "stale");
   for (const skew of [1 - MAX_DATE_SKEW_MS, MAX_DATE_SKEW_MS - 1])
     assert.equal(signedHeadersFault(invite(), ROWS, NOW + skew), undefined);
   const rows = changed("Date", "yesterday");
-  assert.equal(signedHeadersFault(invite(rows), rows, NOW), "date");
+  assert.equal(signedHeadersFault(invite(rows), rows, NOW), "stale");
 });
 
-test("a body is new once, until its date has aged it out of use", () => {
-  const seen = new SeenBodies();
-  const body = Buffer.from("sealed");
-  assert.equal(seen.claim(body, NOW), true);
-  assert.equal(seen.claim(Buffer.from(body), NOW + 1), false);
-  assert.equal(seen.claim(body, NOW + SEEN_BODY_LIFETIME_MS - 1), false);
-  assert.equal(seen.claim(body, NOW + SEEN_BODY_LIFETIME_MS), true);
+const INVITE: SipRequest = {
+  kind: "request",
+  method: "INVITE",
+  uri: "sip:bob@biloxi.example.com",
+  headers: [
+    { name: "v", value: "SIP/2.0/TLS client.atlanta.example.com;branch=z9hG4bK74bf9" },
+    { name: "f", value: "<sip:alice@atlanta.example.com>;tag=9fxced76sl" },
+    { name: "To", value: "<sip:bob@biloxi.example.com>" },
+    { name: "i", value: "3848276298220188511@atlanta.example.com" },
+    { name: "CSeq", value: "1 INVITE" },
+    { name: "Contact", value: "<sip:alice@192.0.2.101:5061;transport=tls>" },
+    { name: "Date", value: ROWS[4][1] },
+  ],
+  body: Buffer.alloc(0),
+};
+
+test("what is signed is who, to whom, which call, which request, when, and where to reach us", () => {
+  assert.deepEqual(
+    signedHeaders(INVITE).map(([name]) => name),
+    ["From", "To", "Call-ID", "CSeq", "Date", "Contact"],
+  );
 });
 
-test("the memory of bodies is bounded; the oldest goes first", () => {
-  const seen = new SeenBodies(2);
-  for (const text of ["a", "b", "c"]) assert.equal(seen.claim(Buffer.from(text), NOW), true);
-  assert.equal(seen.claim(Buffer.from("c"), NOW), false);
-  assert.equal(seen.claim(Buffer.from("a"), NOW), true);
+test("a message is equal to its own signed headers, compact names or not", () => {
+  assert.equal(signedHeadersFault(INVITE, signedHeaders(INVITE), NOW), undefined);
 });
+
+for (const name of ["From", "To", "Call-ID", "CSeq", "Date", "Contact"]) {
+  test(`a changed ${name} is seen`, () => {
+    const changed = withHeader(INVITE, name, "<sip:mallory@example.com>;tag=x");
+    assert.equal(signedHeadersFault(changed, signedHeaders(INVITE), NOW), "differ");
+  });
+  test(`a second ${name} is seen`, () => {
+    const row = { name, value: "<sip:mallory@example.com>;tag=x" };
+    const doubled = { ...INVITE, headers: [...INVITE.headers, row] };
+    assert.equal(signedHeadersFault(doubled, signedHeaders(INVITE), NOW), "differ");
+  });
+}
