@@ -5,6 +5,10 @@
  *     down ──connect──▶ greeting ──hello accepted──▶ up
  *      ▲                                              │
  *      └───────────── connection lost ────────────────┘
+ *
+ * The agent lets no two sessions share a packet. A put that would is held back until the session in
+ * its way has narrowed or is closed: the answer of one phone while another's is being opened, a
+ * caller who dials again from the same port.
  */
 import {
   type AgentMessage,
@@ -16,6 +20,7 @@ import {
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { AgentClientEffect, AgentClientInput, WantedSession } from "./agent-client-port.ts";
+import { sharePackets } from "./share-packets.ts";
 import type { GatewayVerdict } from "./verdict.ts";
 
 /** Pause between two attempts to connect. */
@@ -34,6 +39,14 @@ interface Pending {
   readonly session: string;
   readonly revision: number;
   readonly deadline: Millis;
+  /** What a session that is being closed may still have open. */
+  readonly leaving?: readonly WantedSession[];
+}
+
+/** A put that waits for another session to make room. */
+interface Held {
+  readonly wanted: WantedSession;
+  readonly deadline: Millis;
 }
 
 interface Kept {
@@ -49,6 +62,8 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   /** Puts on their way, by request id. */
   readonly #asking = new Map<string, WantedSession>();
   readonly #pending = new Map<string, Pending>();
+  /** By session. */
+  readonly #held = new Map<string, Held>();
   #requests = 0;
   #epoch = 0;
 
@@ -58,6 +73,10 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   }
 
   handle(input: AgentClientInput, now: Millis): readonly AgentClientEffect[] {
+    return [...this.#take(input, now), ...this.#release(now)];
+  }
+
+  #take(input: AgentClientInput, now: Millis): readonly AgentClientEffect[] {
     switch (input.kind) {
       case "connected":
         return this.#greet(now);
@@ -70,7 +89,7 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
       case "close":
         return this.#close(input.session, input.reason, now);
       case "close-all":
-        return [...this.#kept.keys()].flatMap((session) => this.#close(session, input.reason, now));
+        return this.#closeAll(input.reason, now);
       case "tick":
         return this.#tick(now);
       default:
@@ -85,7 +104,8 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
   deadline(): Millis | undefined {
     if (this.#link.kind === "down") return this.#link.retryAt;
-    const times = [...this.#pending.values()].map(({ deadline }) => deadline);
+    const waiting = [...this.#pending.values(), ...this.#held.values()];
+    const times = waiting.map(({ deadline }) => deadline);
     if (this.#link.kind === "up")
       times.push(...[...this.#kept.values()].map(({ renewAt }) => renewAt));
     return times.length === 0 ? undefined : Math.min(...times);
@@ -109,14 +129,39 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   #lose(now: Millis): readonly AgentClientEffect[] {
     const wasUp = this.#link.kind === "up";
     this.#link = { kind: "down", retryAt: now + RECONNECT_MS };
-    const failed = [...this.#asking.values()].map((wanted) => fail(wanted, "gateway-gone"));
+    const unsettled = [...this.#asking.values(), ...[...this.#held.values()].map(wantedOf)];
+    const failed = unsettled.map((wanted) => fail(wanted, "gateway-gone"));
     this.#pending.clear();
     this.#asking.clear();
+    this.#held.clear();
     return [...(wasUp ? [{ kind: "availability", up: false } as const] : []), ...failed];
   }
 
   #put(wanted: WantedSession, now: Millis, timeoutMs: number): readonly AgentClientEffect[] {
     if (this.#link.kind !== "up") return [fail(wanted, "gateway-gone")];
+    this.#held.set(wanted.session, { wanted, deadline: now + timeoutMs });
+    return [];
+  }
+
+  /** Sends the puts that nothing stands in the way of any more. */
+  #release(now: Millis): readonly AgentClientEffect[] {
+    return [...this.#held.values()].flatMap(({ wanted, deadline }) => {
+      if (this.#isObstructed(wanted)) return [];
+      this.#held.delete(wanted.session);
+      return this.#send(wanted, now, deadline - now);
+    });
+  }
+
+  #isObstructed(wanted: WantedSession): boolean {
+    const present = [
+      ...[...this.#kept.values()].map(wantedOf),
+      ...this.#asking.values(),
+      ...[...this.#pending.values()].flatMap(({ leaving = [] }) => leaving),
+    ];
+    return present.some((other) => other.session !== wanted.session && sharePackets(other, wanted));
+  }
+
+  #send(wanted: WantedSession, now: Millis, timeoutMs: number): readonly AgentClientEffect[] {
     const { session, revision } = wanted;
     const before = this.#kept.get(session)?.wanted;
     // The older revision must not be renewed behind the newer one's back.
@@ -128,15 +173,28 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   }
 
   #close(session: string, reason: string, now: Millis): readonly AgentClientEffect[] {
+    const kept = this.#kept.get(session);
+    const leaving = kept === undefined ? [] : [kept.wanted];
     this.#kept.delete(session);
+    this.#held.delete(session);
     for (const [id, wanted] of this.#asking)
       if (wanted.session === session) {
+        leaving.push(wanted);
         this.#asking.delete(id);
         this.#pending.delete(id);
       }
     if (this.#link.kind !== "up") return [];
-    const id = this.#ask({ asked: "close", session, revision: 0 }, now, HOUSEKEEPING_TIMEOUT_MS);
+    const closing = { asked: "close", session, revision: 0, leaving } as const;
+    const id = this.#ask(closing, now, HOUSEKEEPING_TIMEOUT_MS);
     return [{ kind: "send", request: { kind: "session.close", id, session, reason } }];
+  }
+
+  /** Also what was asked for and is not answered yet: the agent may be about to open it. */
+  #closeAll(reason: string, now: Millis): readonly AgentClientEffect[] {
+    const asked = [...this.#asking.values()].map(({ session }) => session);
+    const sessions = new Set([...this.#kept.keys(), ...asked]);
+    this.#held.clear();
+    return [...sessions].flatMap((session) => this.#close(session, reason, now));
   }
 
   #receive(message: AgentMessage, now: Millis): readonly AgentClientEffect[] {
@@ -220,7 +278,10 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
       return [{ kind: "connect" }];
     }
     const late = [...this.#pending].filter(([, { deadline }]) => deadline <= now);
+    const stuck = [...this.#held.values()].filter(({ deadline }) => deadline <= now);
+    for (const { wanted } of stuck) this.#held.delete(wanted.session);
     return [
+      ...stuck.map(({ wanted }) => fail(wanted, "gateway-refused", "ERR_CONTROL_STATE")),
       ...late.flatMap(([id, pending]) => this.#expire(id, pending)),
       ...(this.#link.kind === "up" ? this.#renew(now) : []),
     ];
@@ -250,6 +311,8 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
 /** Three chances before the lease ends. */
 const renewalMs = ({ leaseMs }: WantedSession) => Math.floor(leaseMs / 3);
+
+const wantedOf = ({ wanted }: { readonly wanted: WantedSession }) => wanted;
 
 const disconnect = (reason: string): AgentClientEffect => ({ kind: "disconnect", reason });
 

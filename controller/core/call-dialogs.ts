@@ -21,6 +21,8 @@ export interface DialogsSetting {
 
 interface Dialog {
   stage: "early" | "confirmed" | "ended";
+  /** Its 2xx has gone on and waits for the ACK this long. */
+  ackBy: Millis | undefined;
   /** Absent in a call that passes unopened. */
   readonly leg: CallLeg | undefined;
 }
@@ -30,6 +32,8 @@ export class CallDialogs {
   readonly #dialogs = new Map<string, Dialog>();
   /** The offer's session while no dialog has taken it over. */
   #unclaimed: SessionName | undefined;
+  /** The dialog whose 2xx came first: it answers the call. */
+  #winner: string | undefined;
 
   constructor(setting: DialogsSetting) {
     this.#setting = setting;
@@ -44,7 +48,8 @@ export class CallDialogs {
   }
 
   deadlines(): readonly (Millis | undefined)[] {
-    return this.#legs().map((leg) => leg.deadline());
+    const acks = [...this.#dialogs.values()].map(({ ackBy }) => ackBy);
+    return [...this.#legs().map((leg) => leg.deadline()), ...acks];
   }
 
   /** Names the session that the offer opens. */
@@ -80,25 +85,47 @@ export class CallDialogs {
     return this.#legs().flatMap((leg) => leg.handle({ kind: "tick" }, now));
   }
 
-  confirm(tag: string): void {
+  /**
+   * A 2xx came: if it is the first, every other dialog is shut, so that none stands in the way of
+   * what this one opens. What the offer opened stays until the 2xx goes on.
+   */
+  elect(tag: string, reason: string, now: Millis): readonly LegEffect[] {
+    if (this.#winner !== undefined) return [];
+    this.#winner = tag;
+    return this.#endOthers(tag, reason, now);
+  }
+
+  /** A 2xx goes on. */
+  confirm(tag: string, ackBy: Millis): void {
     const dialog = this.#dialogs.get(tag);
-    if (dialog?.stage === "early") dialog.stage = "confirmed";
+    if (dialog?.stage !== "early") return;
+    dialog.stage = "confirmed";
+    dialog.ackBy = ackBy;
+  }
+
+  acknowledge(tag: string): void {
+    const dialog = this.#dialogs.get(tag);
+    if (dialog !== undefined) dialog.ackBy = undefined;
+  }
+
+  /** Ends the dialogs whose ACK did not come in time. */
+  endUnacknowledged(reason: string, now: Millis): readonly LegEffect[] {
+    const late = [...this.#dialogs].filter(([, { ackBy }]) => ackBy !== undefined && ackBy <= now);
+    return late.flatMap(([tag]) => this.end(tag, reason, now));
   }
 
   /** One dialog is over. */
   end(tag: string, reason: string, now: Millis): readonly LegEffect[] {
     const dialog = this.#dialogs.get(tag);
     if (dialog !== undefined) dialog.stage = "ended";
+    this.acknowledge(tag);
     return this.run(tag, { kind: "end", reason }, now);
   }
 
-  /** Shuts every dialog but one, and what the offer opened unless that one has taken it over. */
-  endAllBut(winner: string | undefined, reason: string, now: Millis): readonly LegEffect[] {
-    const losers = [...this.#dialogs].filter(([tag]) => tag !== winner);
-    return [
-      ...this.endUnclaimed(reason),
-      ...losers.flatMap(([, { leg }]) => leg?.handle({ kind: "end", reason }, now) ?? []),
-    ];
+  /** Shuts every dialog, and what the offer opened. */
+  endAll(reason: string, now: Millis): readonly LegEffect[] {
+    for (const tag of this.#dialogs.keys()) this.acknowledge(tag);
+    return [...this.endUnclaimed(reason), ...this.#endOthers(undefined, reason, now)];
   }
 
   /** Shuts what the offer opened, unless a dialog has taken it over. */
@@ -108,12 +135,17 @@ export class CallDialogs {
     return [{ kind: "close", session, reason }];
   }
 
+  #endOthers(kept: string | undefined, reason: string, now: Millis): readonly LegEffect[] {
+    const others = [...this.#dialogs].filter(([tag]) => tag !== kept);
+    return others.flatMap(([, { leg }]) => leg?.handle({ kind: "end", reason }, now) ?? []);
+  }
+
   #begin(toTag: string, offer: Offer | undefined): Dialog | undefined {
     if (this.#dialogs.size >= MAX_DIALOGS) return undefined;
     const { policy } = this.#setting;
     const claim = () => this.#claim();
     const leg = offer === undefined ? undefined : new CallLeg({ toTag, offer, policy, claim });
-    const dialog: Dialog = { stage: "early", leg };
+    const dialog: Dialog = { stage: "early", ackBy: undefined, leg };
     this.#dialogs.set(toTag, dialog);
     return dialog;
   }

@@ -27,7 +27,8 @@ export type CallInput =
   /** No response will come. */
   | { readonly kind: "no-response"; readonly reason: "timeout" | "transport" }
   | { readonly kind: "cancel" }
-  | { readonly kind: "acknowledged" }
+  /** The caller's ACK of a 2xx, in the dialog of this tag. */
+  | { readonly kind: "acknowledged"; readonly tag: string }
   /** BYE by one of the dialog's own parties, or the other's word that it knows no such dialog. */
   | { readonly kind: "dialog-ended"; readonly tag: string; readonly reason: string }
   | { readonly kind: "session-lost"; readonly session: string }

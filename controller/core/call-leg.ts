@@ -28,6 +28,8 @@ import type { Verdict } from "./verdict.ts";
 export const ANSWER_TIMEOUT_MS = 500;
 /** Responses of one dialog that wait at a time; a provisional one beyond is dropped. */
 export const MAX_HELD_RESPONSES = 8;
+/** Sealed answers of one dialog that are known to say the same; older ones are opened again. */
+export const MAX_KNOWN_BODIES = 8;
 
 export type LegInput =
   | { readonly kind: "response"; readonly response: SipResponse }
@@ -151,8 +153,8 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     if (judgement.kind === "refused") return this.#giveUp(judgement.verdict, now);
     const plan = planOf(judgement.value);
     if (this.#media.kind === "open" && this.#media.plan === plan) {
-      const bodies = new Set([...this.#media.bodies, digest(held.body)]);
-      this.#media = { ...this.#media, bodies };
+      const bodies = [...this.#media.bodies, digest(held.body)].slice(-MAX_KNOWN_BODIES);
+      this.#media = { ...this.#media, bodies: new Set(bodies) };
       return this.#release(now);
     }
     this.#work = { kind: "opening", held, deadline, plan };
@@ -194,7 +196,16 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   #giveUp(verdict: Verdict, now: Millis): readonly LegEffect[] {
-    return [...this.#shut(verdict), ...this.#release(now)];
+    const early = this.#work.kind !== "idle" && this.#work.held.status < 200;
+    const shut = this.#shut(verdict);
+    if (early && verdict === "gateway-refused") this.#startAnew();
+    return [...shut, ...this.#release(now)];
+  }
+
+  /** Another early dialog may have been in the way: the final answer gets a session of its own. */
+  #startAnew(): void {
+    this.#media = { kind: "none" };
+    this.#name = undefined;
   }
 
   #shut(verdict: Verdict, reason: string = verdict): readonly LegEffect[] {

@@ -33,6 +33,9 @@ export const LINGER_MS = 32_000;
 /** No call lasts longer: its BYE was lost. */
 export const MAX_CALL_MS = 86_400_000;
 
+const ELSEWHERE = "answered elsewhere";
+const NO_ACK = "no ACK";
+
 type State =
   | { readonly kind: "new" }
   | { readonly kind: "inspecting"; readonly deadline: Millis }
@@ -98,7 +101,7 @@ export class Call implements Machine<CallInput, CallEffect> {
       case "cancel":
         return this.#cancel(now);
       case "acknowledged":
-        return this.#acknowledge(now);
+        return this.#acknowledge(input.tag, now);
       case "dialog-ended":
         return this.#endDialog(input.tag, input.reason, now);
       case "session-lost":
@@ -177,7 +180,9 @@ export class Call implements Machine<CallInput, CallEffect> {
     if (response.status >= 300)
       return [...this.#close(`${response.status}`, now), { kind: "forward-response", response }];
     const offer = "offer" in this.#state ? this.#state.offer : undefined;
-    return this.#watch(this.#dialogs.respond(response, offer, now), now);
+    const tag = messageTag(response, "To") ?? "";
+    const first = response.status >= 200 ? this.#dialogs.elect(tag, ELSEWHERE, now) : [];
+    return this.#watch([...first, ...this.#dialogs.respond(response, offer, now)], now);
   }
 
   #watch(effects: readonly LegEffect[], now: Millis): readonly CallEffect[] {
@@ -188,13 +193,12 @@ export class Call implements Machine<CallInput, CallEffect> {
   #watchOne(effect: LegEffect, now: Millis): readonly CallEffect[] {
     if (effect.kind === "put") this.#keys.keepStreams(effect.put.streams);
     if (effect.kind !== "forward-response" || effect.response.status < 200) return [effect];
-    const winner = messageTag(effect.response, "To") ?? "";
-    this.#dialogs.confirm(winner);
+    const deadline = now + ACK_TIMEOUT_MS;
+    this.#dialogs.confirm(messageTag(effect.response, "To") ?? "", deadline);
     if (this.#state.kind !== "proceeding") return [effect];
     const { offer } = this.#state;
-    const deadline = now + ACK_TIMEOUT_MS;
     this.#state = { kind: "answered", offer, acknowledged: false, deadline };
-    return [...this.#dialogs.endAllBut(winner, "answered elsewhere", now), effect];
+    return [...this.#dialogs.endUnclaimed(ELSEWHERE), effect];
   }
 
   #fail(reason: "timeout" | "transport", now: Millis): readonly CallEffect[] {
@@ -214,7 +218,8 @@ export class Call implements Machine<CallInput, CallEffect> {
     }
   }
 
-  #acknowledge(now: Millis): readonly CallEffect[] {
+  #acknowledge(tag: string, now: Millis): readonly CallEffect[] {
+    this.#dialogs.acknowledge(tag);
     if (this.#state.kind !== "answered" || this.#state.acknowledged) return [];
     this.#state = { ...this.#state, acknowledged: true, deadline: now + MAX_CALL_MS };
     return [report("info", "call-confirmed")];
@@ -249,7 +254,7 @@ export class Call implements Machine<CallInput, CallEffect> {
   #close(reason: string, now: Millis): readonly CallEffect[] {
     if (this.#state.kind === "closed") return [];
     const went = this.#state.kind === "proceeding" || this.#state.kind === "answered";
-    const effects = this.#dialogs.endAllBut(undefined, reason, now);
+    const effects = this.#dialogs.endAll(reason, now);
     this.#keys.wipe();
     this.#state = { kind: "closed", until: now + LINGER_MS };
     return [...effects, ...(went ? [report("info", "call-ended", { reason })] : [])];
@@ -260,8 +265,11 @@ export class Call implements Machine<CallInput, CallEffect> {
     if (state.kind === "inspecting" && state.deadline <= now) return this.#refuse("body-slow", now);
     if (state.kind === "opening" && state.deadline <= now) return this.#refuse("gateway-slow", now);
     if (state.kind === "answered" && state.deadline <= now)
-      return this.#close(state.acknowledged ? "too long" : "no ACK", now);
-    return this.#watch(this.#dialogs.tick(now), now);
+      return this.#close(state.acknowledged ? "too long" : NO_ACK, now);
+    const effects = [...this.#dialogs.endUnacknowledged(NO_ACK, now), ...this.#dialogs.tick(now)];
+    const watched = this.#watch(effects, now);
+    const isOver = state.kind === "answered" && !this.#dialogs.anyConfirmed;
+    return isOver ? [...watched, ...this.#close(NO_ACK, now)] : watched;
   }
 }
 

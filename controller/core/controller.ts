@@ -197,12 +197,12 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     const decision = this.#triage.decide(received, arrival, now);
     if (decision.kind !== "in-dialog") return [];
     const { request, to, dialog } = decision;
-    const { record, side } = dialog;
+    const { record, side, tag } = dialog;
     const toward = typeof to === "string" ? record.callerPeer : to;
     const leaving = this.#sender.leave(request, { from: arrival.peer, to: toward });
     if (leaving === undefined) return [];
     return [
-      ...(side === "caller" ? this.#run(record, { kind: "acknowledged" }, now) : []),
+      ...(side === "caller" ? this.#run(record, { kind: "acknowledged", tag }, now) : []),
       transaction({ kind: "send", message: leaving.request, to }),
     ];
   }

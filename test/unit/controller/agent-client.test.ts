@@ -287,3 +287,92 @@ test("a connection lost before it served is tried again without further word", (
   assert.deepEqual(client.handle({ kind: "disconnected" }, 5), []);
   assert.equal(client.deadline(), 5 + RECONNECT_MS);
 });
+
+const BOB_ADDRESS = "10.20.0.2";
+/** A session with one hole toward alice, from anywhere unless told otherwise. */
+const withHole = (
+  session: string,
+  source?: string,
+  revision = 1,
+  port = 20_000,
+): WantedSession => ({
+  ...wanted(session, revision),
+  pinholes: [
+    {
+      id: "caller.0.rtp",
+      from: source === undefined ? {} : { address: source },
+      to: { address: "10.10.0.2", port },
+      media: "audio",
+      component: "rtp",
+    },
+  ],
+});
+
+test("a put that shares packets with another session waits until that one has narrowed", () => {
+  const client = risen();
+  apply(client, withHole("a"), 0);
+  const second = withHole("b", "10.20.0.3");
+  assert.deepEqual(client.handle({ kind: "put", session: second, timeoutMs: 500 }, 0), []);
+  assert.equal(client.deadline(), 500);
+  const narrowed = withHole("a", BOB_ADDRESS, 2);
+  const [narrowing] = sent(client.handle({ kind: "put", session: narrowed, timeoutMs: 500 }, 10));
+  assert.ok(narrowing?.kind === "session.put" && narrowing.session === "a");
+  const message = ok(narrowing.id, { applied: 2 });
+  const [put] = sent(client.handle({ kind: "message", message }, 100));
+  assert.ok(put?.kind === "session.put" && put.session === "b");
+  assert.equal(client.deadline(), 500);
+});
+
+test("one from the same source waits until the other session is closed", () => {
+  const client = risen();
+  apply(client, withHole("a", BOB_ADDRESS), 0);
+  const again = withHole("b", BOB_ADDRESS);
+  assert.deepEqual(client.handle({ kind: "put", session: again, timeoutMs: 500 }, 0), []);
+  const close = { kind: "close", session: "a", reason: "answered elsewhere" } as const;
+  const requests = sent(client.handle(close, 10));
+  assert.deepEqual(
+    requests.map(({ kind }) => kind),
+    ["session.close"],
+  );
+  const message = ok(requests[0]?.id ?? "", { counters: {}, exact: true });
+  assert.equal(sent(client.handle({ kind: "message", message }, 20))[0]?.kind, "session.put");
+});
+
+test("one whose way is never free fails at its time; other ports and sources are no obstacle", () => {
+  const client = risen();
+  apply(client, withHole("a", BOB_ADDRESS), 0);
+  for (const free of [withHole("c", "10.20.0.3"), withHole("d", BOB_ADDRESS, 1, 20_002)])
+    assert.equal(sent(client.handle({ kind: "put", session: free, timeoutMs: 500 }, 0)).length, 1);
+  client.handle({ kind: "put", session: withHole("b"), timeoutMs: 400 }, 0);
+  const [failed] = client.handle({ kind: "tick" }, 400);
+  assert.ok(failed?.kind === "put-result" && failed.session === "b");
+  assert.deepEqual(failed.result, {
+    kind: "failed",
+    verdict: "gateway-refused",
+    code: "ERR_CONTROL_STATE",
+  });
+});
+
+test("what is held back fails with the connection, and is forgotten when its session is closed", () => {
+  const client = risen();
+  apply(client, withHole("a"), 0);
+  client.handle({ kind: "put", session: withHole("b"), timeoutMs: 500 }, 0);
+  client.handle({ kind: "put", session: withHole("c"), timeoutMs: 500 }, 0);
+  client.handle({ kind: "close", session: "b", reason: "BYE" }, 0);
+  const lost = client.handle({ kind: "disconnected" }, 0);
+  assert.deepEqual(
+    lost.map((effect) => (effect.kind === "put-result" ? effect.session : effect.kind)),
+    ["availability", "c"],
+  );
+});
+
+test("the close of all closes also what the agent was asked for and has not answered", () => {
+  const client = risen();
+  apply(client, wanted("a"), 0);
+  client.handle({ kind: "put", session: wanted("b"), timeoutMs: 500 }, 0);
+  const closed = sent(client.handle({ kind: "close-all", reason: "stopped" }, 0));
+  assert.deepEqual(
+    closed.map((request) => request.kind === "session.close" && request.session),
+    ["a", "b"],
+  );
+});

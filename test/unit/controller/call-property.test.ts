@@ -53,7 +53,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   input(
     fc.constantFrom(
       { kind: "cancel" } as const,
-      { kind: "acknowledged" } as const,
+      { kind: "acknowledged", tag: "b1" } as const,
       { kind: "no-response", reason: "timeout" } as const,
       { kind: "tick" } as const,
     ),

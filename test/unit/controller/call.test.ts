@@ -7,7 +7,11 @@ import {
   MAX_CALL_MS,
 } from "../../../controller/core/call.ts";
 import { MAX_DIALOGS } from "../../../controller/core/call-dialogs.ts";
-import { ANSWER_TIMEOUT_MS, MAX_HELD_RESPONSES } from "../../../controller/core/call-leg.ts";
+import {
+  ANSWER_TIMEOUT_MS,
+  MAX_HELD_RESPONSES,
+  MAX_KNOWN_BODIES,
+} from "../../../controller/core/call-leg.ts";
 import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
 import type { GatewayVerdict } from "../../../controller/core/verdict.ts";
 import { RETRY_AFTER_S, refusalOf } from "../../../controller/core/verdict.ts";
@@ -44,8 +48,8 @@ test("the 200 goes on only when the holes are narrowed to the two parties", () =
   assert.deepEqual(call.respond(200, { body: "sealed answer" }), ["inspect answer b1"]);
   assert.deepEqual(call.answer(), [`put s1 2 ${CALL_HOLES}`]);
   assert.deepEqual(call.settle("s1", 2), ["info answer-applied s1", "forward 200 b1"]);
-  assert.deepEqual(call.feed({ kind: "acknowledged" }), ["info call-confirmed"]);
-  assert.deepEqual(call.feed({ kind: "acknowledged" }), []);
+  assert.deepEqual(call.feed({ kind: "acknowledged", tag: "b1" }), ["info call-confirmed"]);
+  assert.deepEqual(call.feed({ kind: "acknowledged", tag: "b1" }), []);
 });
 
 test("the orders name the streams by destination, the second one with both keys", () => {
@@ -491,7 +495,7 @@ test("a next hop that says nothing, or is not there, closes the call", () => {
 
 test("the end of the dialog closes its session, wipes the keys and is over after a while", () => {
   const call = new CallDriver().answered();
-  call.feed({ kind: "acknowledged" });
+  call.feed({ kind: "acknowledged", tag: "b1" });
   const keys = call.puts.flatMap(({ streams }) =>
     streams.flatMap(({ protection }) =>
       protection.kind === "srtp" ? [protection.crypto.masterKeySalt] : [],
@@ -521,7 +525,7 @@ test("an answered call without ACK is closed, and one that never ends as well", 
   call.now += ACK_TIMEOUT_MS;
   assert.deepEqual(call.feed({ kind: "tick" }), ["close s1 (no ACK)", "info call-ended no ACK"]);
   const endless = new CallDriver().answered();
-  endless.feed({ kind: "acknowledged" });
+  endless.feed({ kind: "acknowledged", tag: "b1" });
   assert.equal(endless.call.deadline(), NOW + MAX_CALL_MS);
   endless.now += MAX_CALL_MS;
   assert.equal(endless.feed({ kind: "tick" })[0], "close s1 (too long)");
@@ -556,6 +560,89 @@ test("two phones that ring for one offer have each their session, recording and 
     "close s2 (BYE)",
     "info call-ended BYE",
   ]);
+});
+
+test("a fork answers while another early dialog still holds the any > caller hole", () => {
+  const call = new CallDriver().placed();
+  assert.deepEqual(call.respond(183, { body: "one", tag: "b1" }), ["inspect answer b1"]);
+  assert.deepEqual(call.respond(200, { body: "two", tag: "b2" }), [
+    "close s1 (answered elsewhere)",
+    "inspect answer b2",
+  ]);
+  assert.deepEqual(call.answer(bobAnswers({}, response(183, { tag: "b1" })), "b1"), []);
+  const [put] = call.answer(bobAnswers({}, response(200, { tag: "b2" })), "b2");
+  assert.match(put ?? "", /^put s2 1 10\.20\.0\.2>/);
+  assert.deepEqual(call.settle("s2", 1), ["info answer-applied s2", "forward 200 b2"]);
+});
+
+test("the offer's own session stays for the dialog whose 2xx takes it over", () => {
+  const call = new CallDriver().placed();
+  call.respond(180, { tag: "b1" });
+  assert.deepEqual(call.respond(200, { body: "two", tag: "b2" }), ["inspect answer b2"]);
+  assert.match(
+    call.answer(bobAnswers({}, response(200, { tag: "b2" })), "b2")[0] ?? "",
+    /^put s1 2/,
+  );
+});
+
+test("an early answer that the gateway refuses is tried anew with the final one", () => {
+  const call = new CallDriver().placed();
+  call.respond(183, { body: "one", tag: "b1" });
+  call.answer(bobAnswers({}, response(183, { tag: "b1" })), "b1");
+  call.settle("s1", 2);
+  call.respond(183, { body: "two", tag: "b2" });
+  call.answer(bobAnswers({}, response(183, { tag: "b2" })), "b2");
+  assert.deepEqual(call.settle("s2", 1, { kind: "failed", verdict: "gateway-refused" }), [
+    "close s2 (gateway-refused)",
+    "error answer-shut gateway-refused",
+    "forward 183 b2",
+  ]);
+  assert.deepEqual(call.respond(200, { body: "two", tag: "b2" }), [
+    "close s1 (answered elsewhere)",
+    "inspect answer b2",
+  ]);
+  call.answer(bobAnswers({}, response(200, { tag: "b2" })), "b2");
+  assert.deepEqual(call.settle("s3", 1), ["info answer-applied s3", "forward 200 b2"]);
+});
+
+test("a second answer that nobody acknowledges is closed, and the call goes on", () => {
+  const call = new CallDriver().answered();
+  call.feed({ kind: "acknowledged", tag: "b1" });
+  call.respond(200, { body: "two", tag: "b2" });
+  const second = { address: "10.20.0.3", key: KEYS.bob2 };
+  call.answer(bobAnswers(second, response(200, { tag: "b2" })), "b2");
+  assert.equal(call.settle("s2", 1).at(-1), "forward 200 b2");
+  assert.equal(call.call.deadline(), NOW + ACK_TIMEOUT_MS);
+  call.now += ACK_TIMEOUT_MS;
+  assert.deepEqual(call.feed({ kind: "tick" }), ["close s2 (no ACK)"]);
+  assert.equal(call.call.isOver, false);
+  assert.equal(
+    call.feed({ kind: "dialog-ended", tag: "b1", reason: "BYE" }).at(-1),
+    "info call-ended BYE",
+  );
+});
+
+test("an ACK in one dialog is none in the other, and the last unacknowledged one ends the call", () => {
+  const call = new CallDriver().answered();
+  call.respond(200, { body: "two", tag: "b2" });
+  const second = { address: "10.20.0.3", key: KEYS.bob2 };
+  call.answer(bobAnswers(second, response(200, { tag: "b2" })), "b2");
+  call.settle("s2", 1);
+  call.feed({ kind: "acknowledged", tag: "b2" });
+  call.feed({ kind: "dialog-ended", tag: "b2", reason: "BYE" });
+  call.now += ACK_TIMEOUT_MS;
+  assert.deepEqual(call.feed({ kind: "tick" }), ["close s1 (no ACK)", "info call-ended no ACK"]);
+});
+
+test("of many sealings of one answer only the last are remembered", () => {
+  const call = new CallDriver().placed();
+  for (let each = 0; each <= MAX_KNOWN_BODIES; each += 1) {
+    call.respond(183, { body: `sealed ${each}` });
+    call.answer();
+    if (each === 0) call.settle("s1", 2);
+  }
+  assert.deepEqual(call.respond(183, { body: `sealed ${MAX_KNOWN_BODIES}` }), ["forward 183 b1"]);
+  assert.deepEqual(call.respond(183, { body: "sealed 0" }), ["inspect answer b1"]);
 });
 
 test("an answer opened for one dialog says nothing about another", () => {
