@@ -8,14 +8,17 @@ import { ProtocolError } from "../errors.ts";
 export const MIME_MAX_PARTS = 16;
 
 const CRLF = Buffer.from("\r\n");
+const BLANK: ReadonlySet<number> = new Set(Buffer.from(" \t\r\n"));
 const BOUNDARY = /^[\d A-Za-z'()+_,\-./:=?]{0,69}[\dA-Za-z'()+_,\-./:=?]$/;
 const BOUNDARY_BYTES = 16;
 const MAX_BOUNDARY_DRAWS = 4;
 
 /**
- * The octets of each part. Preamble and epilogue are passed over.
+ * The octets of each part. A preamble is passed over. After the closing delimiter only blanks and
+ * line ends may follow, though RFC 2046 allows more: whoever appends blocks to a CBC body that is
+ * not his must not learn from a signature that still verifies whether their padding was right.
  * @throws ProtocolError `ERR_MIME_SYNTAX` (boundary malformed, prefix of a line that is no
- *   delimiter, not closed, no part), `ERR_MIME_LIMIT`.
+ *   delimiter, not closed, no part, octets after the end), `ERR_MIME_LIMIT`.
  */
 export function splitMultipart(body: Buffer, boundary: string): readonly Buffer[] {
   if (!BOUNDARY.test(boundary)) throw new ProtocolError("ERR_MIME_SYNTAX", "malformed boundary");
@@ -28,6 +31,8 @@ export function splitMultipart(body: Buffer, boundary: string): readonly Buffer[
     parts.push(body.subarray(delimiter.end, next.start));
     delimiter = next;
   }
+  if (!body.subarray(delimiter.end).every((octet) => BLANK.has(octet)))
+    throw new ProtocolError("ERR_MIME_SYNTAX", "octets after the end");
   if (parts.length === 0) throw new ProtocolError("ERR_MIME_SYNTAX", "multipart of no part");
   return parts;
 }

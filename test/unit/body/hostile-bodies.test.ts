@@ -288,6 +288,21 @@ describe("verifySignedEntity", () => {
       await assert.rejects(verify(octets), fails("ERR_BODY"));
     });
 
+  test("refuses octets after the end, be the signature ever so good: CBC can be appended to", async () => {
+    const entity = await signEntity(parts(alice));
+    const content = Buffer.concat([entity, randomBytes(27)]);
+    const { message } = sealEnvelope({
+      content,
+      cipher: "aes-256-cbc",
+      recipients: [{ kind: "certificate", certificate: bob.certificate }],
+      random,
+    });
+    const contentType = "application/pkcs7-mime";
+    const opened = await openOffer({ body: message, contentType, holder: bob });
+    await assert.rejects(verify(opened.entity), fails("ERR_BODY"));
+    await assert.doesNotReject(verify(Buffer.concat([entity, Buffer.from("\r\n\r\n")])));
+  });
+
   test("refuses a signer that no anchor vouches for, or not now", async () => {
     const stranger = await makeUser(await makeAuthority("other"), "sip:alice@atlanta.example.com");
     const selfSigned = await makeIdentity();

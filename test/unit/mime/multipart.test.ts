@@ -17,7 +17,8 @@ const split = (body: string, boundary = "b"): string[] =>
 describe("splitMultipart", () => {
   const good: Record<string, readonly [string, readonly string[]]> = {
     "two parts": ["--b\r\nA\r\n--b\r\nB\r\n--b--\r\n", ["A", "B"]],
-    "preamble and epilogue": ["pre\r\n--b\r\nA\r\n--b--\r\npost\r\n--b\r\nX", ["A"]],
+    "a preamble": ["pre\r\n--b\r\nA\r\n--b--\r\n", ["A"]],
+    "blank lines at the end": ["--b\r\nA\r\n--b-- \t\r\n\r\n", ["A"]],
     "a preamble that only looks like a delimiter": ["x--b\r\n--b\r\nA\r\n--b--", ["A"]],
     "transport padding": ["--b \t \r\nA\r\n--b  \r\nB\r\n--b--", ["A", "B"]],
     "the CRLF before a delimiter is not the part's": ["--b\r\nA\r\n\r\n--b--", ["A\r\n"]],
@@ -38,6 +39,8 @@ describe("splitMultipart", () => {
     "no part": ["--b--\r\n"],
     "a line that starts with the boundary": ["--b\r\nA\r\n--bc\r\n\r\n--b--"],
     "delimiters ended by LF": ["--b\nA\n--b--\n"],
+    "an epilogue": ["--b\r\nA\r\n--b--\r\npost"],
+    "octets right after the end": ["--b\r\nA\r\n--b--post\r\n"],
     "an empty boundary": ["--\r\nA\r\n----", ""],
     "a boundary that ends in a blank": ["--b \r\nA\r\n--b --", "b "],
     "a boundary of 71 characters": ["", "b".repeat(71)],
