@@ -14,7 +14,7 @@ import type { Machine, Millis } from "../../protocol/machine.ts";
 import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import type { FlowId, Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import { upstreamFinal } from "../../protocol/sip/proxy.ts";
+import { forwardResponse, upstreamFinal } from "../../protocol/sip/proxy.ts";
 import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { noteContact } from "./call-contacts.ts";
@@ -222,6 +222,9 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     now: Millis,
   ): readonly ControllerEffect[] {
     if (typeof outcome !== "string" && outcome.status === 100) return [];
+    // One that lost the Vias behind ours leads nowhere; a final one is the last word all the same.
+    if (typeof outcome !== "string" && forwardResponse(outcome) === undefined)
+      return outcome.status < 200 ? [] : this.#respond(key, "transport", now);
     const record = this.#calls.ofTransaction(key);
     if (record !== undefined && typeof outcome !== "string") noteContact(record, outcome);
     if (record !== undefined)

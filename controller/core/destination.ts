@@ -4,7 +4,6 @@
  */
 import {
   isForbiddenMediaAddress,
-  type Prefix,
   parseAddress,
   prefixContains,
 } from "../../protocol/net/address.ts";
@@ -12,6 +11,7 @@ import type { Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
 import { addressOfRecord, parseSipUri } from "../../protocol/sip/uri.ts";
+import type { MediaPolicy } from "./media-policy.ts";
 import { isOwnUri, type Route, routeOfTarget, routeTarget, type SipPolicy } from "./sip-policy.ts";
 import { parsed } from "./verdict.ts";
 
@@ -44,7 +44,7 @@ export function destinationOf(request: SipRequest, policy: SipPolicy): Destinati
 export function farTarget(
   request: SipRequest,
   policy: SipPolicy,
-  protectedPrefixes: readonly Prefix[],
+  media: Pick<MediaPolicy, "protectedPrefixes" | "gatewayAddresses">,
 ): Target | undefined {
   const hop = parsed(() => nextHop(request));
   if (!hop.ok) return undefined;
@@ -52,7 +52,7 @@ export function farTarget(
   if (route !== undefined) return routeTarget(route);
   const address = parsed(() => parseAddress(hop.value.address));
   if (!address.ok || isForbiddenMediaAddress(address.value)) return undefined;
-  const inside = protectedPrefixes.some((prefix) => prefixContains(prefix, address.value));
-  const own = policy.listeners.some((listener) => listener.address === address.value.text);
-  return inside || own ? undefined : hop.value;
+  const inside = media.protectedPrefixes.some((prefix) => prefixContains(prefix, address.value));
+  const own = [...policy.listeners.map((listener) => listener.address), ...media.gatewayAddresses];
+  return inside || own.includes(address.value.text) ? undefined : hop.value;
 }

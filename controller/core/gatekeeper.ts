@@ -91,7 +91,8 @@ const admitted = (user: User, peer: Peer): Admission => ({
 function senderOf(request: SipRequest): { aor: string; domain: string } | undefined {
   const sender = parsed(() => {
     const { uri } = messageAddress(request, "From");
-    return { aor: addressOfRecord(uri), domain: parseSipUri(uri).host.toLowerCase() };
+    const aor = addressOfRecord(uri);
+    return { aor, domain: parseSipUri(aor).host };
   });
   return sender.ok ? sender.value : undefined;
 }

@@ -37,26 +37,29 @@ export class Sender {
 
   /** The response of a refusal, 496 with our certificate. */
   refuse(request: SipRequest, key: string, rejection: Rejection): ControllerEffect {
-    const { sip, bodyCertificate: certificate } = this.#setting;
-    const parts = { name: sip.name, toTag: this.newTag(), certificate };
-    const response = (rejection.headers ?? []).reduce(
-      (made, [name, value]) => appendHeader(made, name, value),
-      refusalResponse(request, rejection, parts),
-    );
-    return respond(key, response);
+    return respond(key, this.#refusal(request, rejection));
   }
 
-  /** As `refuse`, of a request that never became a call. */
+  /** As `refuse`, of a request that never became a call: nothing of it is remembered. */
   turnAway(request: SipRequest, key: string, rejection: Rejection): readonly ControllerEffect[] {
     const { status } = rejection;
     const told = { kind: "turned-away", call: callLabel(request), status } as const;
-    return [told, this.refuse(request, key, rejection)];
+    return [told, respond(key, this.#refusal(request, rejection), true)];
   }
 
   /** To OPTIONS for the proxy itself (RFC 3261 §11.2). */
   answerOptions(request: SipRequest, key: string): ControllerEffect {
     const headers = [["Allow", ALLOWED_METHODS]] as const;
     return respond(key, createResponse(request, 200, { toTag: this.newTag(), headers }));
+  }
+
+  #refusal(request: SipRequest, rejection: Rejection): SipResponse {
+    const { sip, bodyCertificate: certificate } = this.#setting;
+    const parts = { name: sip.name, toTag: this.newTag(), certificate };
+    return (rejection.headers ?? []).reduce(
+      (made, [name, value]) => appendHeader(made, name, value),
+      refusalResponse(request, rejection, parts),
+    );
   }
 }
 
@@ -65,5 +68,5 @@ export const transaction = (input: TransactionInput): ControllerEffect => ({
   input,
 });
 
-export const respond = (key: string, response: SipResponse): ControllerEffect =>
-  transaction({ kind: "respond", key, response });
+export const respond = (key: string, response: SipResponse, forget = false): ControllerEffect =>
+  transaction({ kind: "respond", key, response, ...(forget ? { forget } : {}) });

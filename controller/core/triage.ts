@@ -76,6 +76,8 @@ export class Triage {
 
   #outside(request: SipRequest, { peer }: Arrival, now: Millis): Decision {
     if (request.method === "ACK") return { kind: "drop" };
+    // One that found its INVITE was answered before it came here (RFC 3261 §9.2).
+    if (request.method === "CANCEL") return reject(481);
     const admission = this.#gatekeeper.admit(request, peer, now);
     if (admission.kind === "challenge" || admission.kind === "forbidden")
       return turnedAway(admission);
@@ -159,7 +161,7 @@ export class Triage {
   #partyBeyond({ record, side }: DialogSide, request: SipRequest): FlowId | Target | undefined {
     if (side === "callee") return record.callerFlow;
     const { sip, media } = this.#setting;
-    return farTarget(request, sip, media.protectedPrefixes);
+    return farTarget(request, sip, media);
   }
 }
 

@@ -58,6 +58,17 @@ export class ServerTransactions {
     return server === undefined ? [] : this.#run(server, { kind: "respond", response }, now);
   }
 
+  /**
+   * Responds and remembers nothing, as RFC 3261 §26.3.2.4 wants it towards whoever has not proved
+   * to be anybody: transports here are reliable, and an ACK that is dropped does no harm.
+   */
+  refuse(key: string, response: SipResponse, now: Millis): readonly TransactionEffect[] {
+    const effects = this.respond(key, response, now);
+    this.#servers.delete(key);
+    this.#deadlines.set(key, undefined);
+    return effects;
+  }
+
   fail(key: string, now: Millis): readonly TransactionEffect[] {
     const server = this.#servers.get(key);
     return server === undefined ? [] : this.#run(server, { kind: "transport-failed" }, now);

@@ -21,7 +21,13 @@ export type TransactionInput =
       /** For INVITE: cancel it when it rings longer than Timer C. */
       readonly timerC?: boolean;
     }
-  | { readonly kind: "respond"; readonly key: string; readonly response: SipResponse }
+  /** `forget`: the transaction ends with this response, its ACK comes as one of nothing. */
+  | {
+      readonly kind: "respond";
+      readonly key: string;
+      readonly response: SipResponse;
+      readonly forget?: boolean;
+    }
   /** Cancels an INVITE of ours; waits for a provisional response by itself. */
   | { readonly kind: "cancel"; readonly key: string }
   /** Sends outside any transaction: the ACK of a 2xx. */

@@ -67,7 +67,9 @@ export class TransactionLayer implements Machine<TransactionInput, TransactionEf
       case "request":
         return this.#request(input.request, input.to, input.timerC ?? false, now);
       case "respond":
-        return this.#servers.respond(input.key, input.response, now);
+        return input.forget === true
+          ? this.#servers.refuse(input.key, input.response, now)
+          : this.#servers.respond(input.key, input.response, now);
       case "cancel":
         return this.#clients.cancel(input.key, now);
       case "send":

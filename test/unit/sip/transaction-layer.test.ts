@@ -255,3 +255,16 @@ test("our own faults: no branch, a branch in use, a transaction for ACK", () => 
   ]);
   assert.deepEqual(say({ kind: "respond", key: "gone", response: reply(invite, 200) }), []);
 });
+
+test("a refusal that is to be forgotten leaves nothing behind; its ACK belongs to nothing", () => {
+  const { made, receive, say } = layer(1);
+  for (const branch of ["z9hG4bKa", "z9hG4bKb", "z9hG4bKc"]) {
+    const request = withHeader(invite, "Via", `SIP/2.0/TLS 10.10.0.2:5061;branch=${branch}`);
+    const key = keyOf(receive(request, mallory));
+    const response = reply(request, 407);
+    assert.deepEqual(words(say({ kind: "respond", key, response, forget: true })), ["send 407"]);
+    assert.equal(made.size, 0);
+    assert.equal(made.deadline(), undefined);
+    assert.equal(first(receive(hopAck(request, response), mallory)).kind, "deliver-ack");
+  }
+});
