@@ -8,7 +8,7 @@
 import { decodeALaw, decodeMuLaw } from "../../protocol/audio/g711.ts";
 import type { Sound } from "../../protocol/audio/wav.ts";
 import { decodeUdp } from "../../protocol/capture/udp.ts";
-import { ProtocolError } from "../../protocol/errors.ts";
+import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
 import type { PcapngPacket } from "../../protocol/pcapng/encode-pcapng.ts";
 import { isRtcp } from "../../protocol/rtp/is-rtcp.ts";
 import { decodeRtp, type RtpPacket } from "../../protocol/rtp/rtp-packet.ts";
@@ -28,6 +28,9 @@ const DECODERS: Readonly<Record<string, (octets: Uint8Array) => Int16Array>> = {
   PCMU: decodeMuLaw,
   PCMA: decodeALaw,
 };
+
+/** Stands for a codec where a packet cannot be read. */
+const DAMAGED = "damaged RTP";
 
 type Label = (typeof CHANNELS)[number];
 
@@ -99,12 +102,27 @@ function readSpoken(
     const udp = decodeUdp(octets);
     const stream = streams.get(destinationKey(udp.destination, udp.destinationPort));
     if (stream === undefined || isRtcp(udp.payload)) return [];
-    const rtp = decodeRtp(udp.payload);
-    const codec = stream.codecs.get(rtp.payloadType) ?? `payload type ${rtp.payloadType}`;
+    const rtp = decodeOrUndefined(udp.payload);
+    const codec = rtp === undefined ? DAMAGED : codecOf(stream, rtp);
     const decode = DECODERS[codec];
     if (decode === undefined) undecoded[codec] = (undecoded[codec] ?? 0) + 1;
+    if (rtp === undefined) return [];
     return [{ label: stream.label, micros, rtp, samples: decode?.(rtp.payload) }];
   });
+}
+
+/** Whoever holds the key may send what is no RTP inside: that costs its own place and nothing else. */
+function decodeOrUndefined(octets: Uint8Array): RtpPacket | undefined {
+  try {
+    return decodeRtp(octets);
+  } catch (error) {
+    if (isProtocolError(error, "ERR_RTP_SYNTAX")) return undefined;
+    throw error;
+  }
+}
+
+function codecOf({ codecs }: { codecs: ReadonlyMap<number, string> }, rtp: RtpPacket): string {
+  return codecs.get(rtp.payloadType) ?? `payload type ${rtp.payloadType}`;
 }
 
 /** Who speaks toward each port, and in what codecs, over all revisions. */

@@ -154,6 +154,14 @@ describe("time line", () => {
     assert.deepEqual(undecoded, { G722: 1, "payload type 101": 1 });
   });
 
+  it("is silent where a packet says more padding than it has, and goes on", () => {
+    const padded = rtpOf(2, { paddingBytes: 4 });
+    padded[padded.length - 1] = 255;
+    const { left, undecoded } = lay(said(1), stored(padded, 40), said(3));
+    assert.deepEqual(heardIn(left), [1, undefined, 3]);
+    assert.deepEqual(undecoded, { "damaged RTP": 1 });
+  });
+
   it("holds no RTCP, nothing kept apart, nothing of unknown ports", () => {
     const apart = stored(rtpOf(2), 40, { interfaceId: 1 });
     const foreign = stored(rtpOf(2), 40, { to: { ...BOB, port: 4 } });
