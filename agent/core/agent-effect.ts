@@ -34,6 +34,8 @@ export type AgentInput =
   | ({ readonly kind: "final"; readonly element: Element } & Count)
   /** Someone else deleted our table. */
   | { readonly kind: "firewall-lost" }
+  /** Someone else took rules from our table; they are there again, and so are all elements. */
+  | { readonly kind: "rules-lost" }
   | { readonly kind: "firewall"; readonly ready: boolean }
   | { readonly kind: "order-reply"; readonly order: string; readonly result: OrderOutcome }
   | {
@@ -82,6 +84,8 @@ export type AgentEffect =
       readonly session: string;
       readonly reason: string;
       readonly counters: Readonly<Record<string, ClosedCount>>;
+      /** False: the counts may be low. */
+      readonly exact: boolean;
     }
   /** Report the next packet to this destination as `seen`, once. */
   | { readonly kind: "watch"; readonly address: string; readonly port: number }

@@ -138,8 +138,9 @@ function finishClose(state: AgentState, session: Session, cause: CloseCause, now
   state.sessions.delete(session.id);
   report(state, session, cause);
   if (session.recording !== undefined) {
-    const counters = recorderCounters(session);
-    state.emit({ kind: "relay-close", session: session.id, reason: reasonOf(cause), counters });
+    const [counters, reason] = [recorderCounters(session), reasonOf(cause)];
+    const { id, exact } = session;
+    state.emit({ kind: "relay-close", session: id, reason, counters, exact });
     state.remember(session, now);
   }
   state.log("info", "session closed", {

@@ -48,13 +48,13 @@ class Agent {
     this.#machine = new AgentMachine(config);
     this.#drive = drive<AgentInput, AgentEffect>(this.#machine, (effect) => this.#perform(effect));
     const onInput = (input: AgentInput) => this.#drive.feed(input);
-    this.#firewall = new Firewall({ config, log, onInput });
+    this.#firewall = new Firewall({ config, log, onInput, onGap: (gap) => this.#takeGap(gap) });
     this.#capture = new Capture({
       group: config.nft.group,
       log,
       onReady: (ready) => onInput({ kind: "capture", ready }),
       onBatch: (payload, frame) => this.#takeBatch(payload, frame),
-      onGap: (gap) => this.#takeCaptureGap(gap),
+      onGap: (gap) => this.#takeGap(gap),
     });
     this.#link = new IngestLink({
       socket: config.ingest.socket,
@@ -97,7 +97,7 @@ class Agent {
     }
   }
 
-  #takeCaptureGap({ reason, fromMicros, toMicros }: Gap): void {
+  #takeGap({ reason, fromMicros, toMicros }: Gap): void {
     const gap = { reason, fromMicros, toMicros };
     this.#link.send({ kind: "gap", ...gap });
     this.#drive.feed({ kind: "gap", ...gap });
@@ -120,8 +120,8 @@ class Agent {
         return;
       }
       case "relay-close": {
-        const { session, reason, counters } = effect;
-        this.#link.send({ kind: "close", session, reason, counters });
+        const { session, reason, counters, exact } = effect;
+        this.#link.send({ kind: "close", session, reason, counters, exact });
         return;
       }
       case "watch":

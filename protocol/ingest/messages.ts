@@ -46,6 +46,8 @@ const close = z.strictObject({
   session: name,
   reason,
   counters: z.record(name, pinholeCount),
+  /** False: the kernel's last word on a pinhole was missed, the counts may be low. */
+  exact: z.boolean(),
 });
 const gap = z.strictObject({ reason, fromMicros: micros, toMicros: micros });
 const orderReply = z.strictObject({

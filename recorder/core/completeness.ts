@@ -75,6 +75,8 @@ export const completenessSchema = z.strictObject({
   streams: z.array(stream),
   /** Spans in which packets may be missing. */
   gaps: z.array(gap),
+  /** The kernel's last word on a pinhole was missed: `admitted` may be low. */
+  isAdmittedLow: z.literal(true).optional(),
   /** Packets that the kernel let through to ports which no order named. */
   unassigned: z.strictObject({ admitted: count }),
 });
@@ -126,7 +128,7 @@ const cut = (sentences: readonly string[]): readonly string[] =>
     ? sentences
     : [...sentences.slice(0, MAX_BRIEF_ITEMS - 1), "and more, named in the recording"];
 
-type Counted = Pick<Completeness, "streams" | "gaps" | "unassigned">;
+type Counted = Pick<Completeness, "streams" | "gaps" | "isAdmittedLow" | "unassigned">;
 
 /**
  * The verdict that the counts allow. A gap is what passed the gateway and may have been media, but
@@ -147,12 +149,14 @@ export function judge(counted: Counted): Verdict {
 }
 
 /** Everything the recording lacks, one sentence each. */
-export function statedGaps({ streams, gaps, unassigned }: Counted): readonly string[] {
+export function statedGaps(counted: Counted): readonly string[] {
+  const { streams, gaps, isAdmittedLow, unassigned } = counted;
   const said = streams.flatMap((report) => [
     ...portGaps(`${report.label} ${report.media} RTP`, report.rtp),
     ...portGaps(`${report.label} ${report.media} RTCP`, report.rtcp),
   ]);
   for (const { reason, from, to } of gaps) said.push(`${reason}, ${from} to ${to}`);
+  if (isAdmittedLow === true) said.push("the kernel's count was not heard to its end");
   if (unassigned.admitted > 0)
     said.push(`${unassigned.admitted} packets passed to ports that no order named`);
   return said;

@@ -36,6 +36,8 @@ export type RecorderInput =
       readonly session: string;
       readonly reason: string;
       readonly counters: Counters;
+      /** False: the counts may be low. */
+      readonly exact: boolean;
     }
   | {
       readonly kind: "gap";

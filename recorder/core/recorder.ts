@@ -166,7 +166,7 @@ export class Recorder implements Machine<RecorderInput, RecorderEffect> {
 
   #close(input: Extract<RecorderInput, { kind: "close" }>, now: Millis): readonly RecorderEffect[] {
     for (const { recording } of this.#entries.values())
-      if (recording.session === input.session) recording.close(input.reason, input.counters, now);
+      if (recording.session === input.session) recording.close(input.reason, input, now);
     return this.#settle(now);
   }
 

@@ -22,6 +22,13 @@ export const MAX_GAPS = 256;
 
 export type Counters = Readonly<Record<string, PinholeCount>>;
 
+/** What the kernel let through, by pinhole. */
+export interface KernelCount {
+  readonly counters: Counters;
+  /** False: the counters may be low. */
+  readonly exact: boolean;
+}
+
 type State =
   | { readonly kind: "recording" }
   | { readonly kind: "lingering"; readonly until: Millis; readonly close: Close }
@@ -30,6 +37,8 @@ type State =
 interface Close {
   readonly reason: string;
   readonly admitted: ReadonlyMap<string, number> | undefined;
+  /** False: more may have been admitted. */
+  readonly isExact: boolean;
   readonly at: Millis;
 }
 
@@ -112,9 +121,10 @@ export class Recording {
   }
 
   /** Begins the end: from now on only packets that the kernel counted are waited for. */
-  close(reason: string, counters: Counters | undefined, now: Millis): void {
+  close(reason: string, count: KernelCount | undefined, now: Millis): void {
     if (this.#state.kind !== "recording") return;
-    const close = { reason, admitted: counters && sumByPort(counters), at: now };
+    const admitted = count && sumByPort(count.counters);
+    const close = { reason, admitted, isExact: count?.exact ?? true, at: now };
     this.#state = { kind: "lingering", until: now + LINGER_MS, close };
   }
 
@@ -122,7 +132,8 @@ export class Recording {
   isOver(now: Millis): boolean {
     if (this.#state.kind !== "lingering") return false;
     const { until, close } = this.#state;
-    return now >= until || close.admitted === undefined || this.#hasAll(close.admitted);
+    if (now >= until || close.admitted === undefined) return true;
+    return close.isExact && this.#hasAll(close.admitted);
   }
 
   deadline(): Millis | undefined {
@@ -148,7 +159,7 @@ export class Recording {
     return { packets, completeness: this.#report(close) };
   }
 
-  #report({ reason, admitted, at }: Close): Completeness {
+  #report({ reason, admitted, isExact, at }: Close): Completeness {
     const counted = {
       streams: this.#streams.map((stream) =>
         stream.report((port) =>
@@ -158,6 +169,7 @@ export class Recording {
         ),
       ),
       gaps: this.#gaps,
+      ...(isExact ? {} : { isAdmittedLow: true as const }),
       unassigned: { admitted: this.#unassigned(admitted) },
     };
     return {

@@ -211,6 +211,7 @@ test("exactly the admitted packets reach the recorder, whose order comes before 
     session: "call",
     reason: "bye",
     counters: { alice: { packets: 3, bytes: 3 * PROBE_BYTES, to } },
+    exact: true,
   });
 });
 

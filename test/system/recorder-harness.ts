@@ -314,7 +314,7 @@ export class TestCall {
     const counters = Object.fromEntries(
       [...this.#passed].map(([id, { packets, to }]) => [id, { packets, bytes: packets * 200, to }]),
     );
-    return { kind: "close", session: this.session, reason, counters };
+    return { kind: "close", session: this.session, reason, counters, exact: true };
   }
 
   /** Lets the kernel count one packet more to the speaker's listener. */

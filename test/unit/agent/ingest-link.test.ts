@@ -25,7 +25,13 @@ import {
 } from "../../../protocol/ingest/messages.ts";
 import { createLogger } from "../../../runtime/logger.ts";
 
-const CLOSE: AgentMessage = { kind: "close", session: "s1", reason: "bye", counters: {} };
+const CLOSE: AgentMessage = {
+  kind: "close",
+  session: "s1",
+  reason: "bye",
+  counters: {},
+  exact: true,
+};
 const batch = (bytes: number) =>
   encodeFrame(FRAME_KINDS.batch, encodeBatch([{ captureMicros: 1, nflog: Buffer.alloc(bytes) }]));
 

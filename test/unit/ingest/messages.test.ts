@@ -30,6 +30,7 @@ const FROM_AGENT: readonly AgentMessage[] = [
     session: "s1",
     reason: "bye",
     counters: { p1: { packets: 3, bytes: 600, to: { address: "192.0.2.1", port: 4000 } } },
+    exact: true,
   },
   { kind: "gap", reason: "capture restarted", fromMicros: 1, toMicros: 2 },
 ];

@@ -103,6 +103,12 @@ describe("verdict", () => {
     ]);
   });
 
+  it("states a kernel count that was not heard to its end", () => {
+    const said = ["the kernel's count was not heard to its end"];
+    const report = { ...counted(), isAdmittedLow: true } as const;
+    assert.deepEqual(judge(report), { kind: "complete-with-gaps", gaps: said });
+  });
+
   const lost = port({ authenticated: 0, stored: 0, undecrypted: 10 });
   const none: readonly [string, StreamReport][] = [
     ["no key came for its media", stream(lost)],
