@@ -9,6 +9,7 @@ import {
   type ControlRequest,
   type HealthReport,
   type Hello,
+  MAX_CLOSED_NAMED,
   type SyncEnd,
 } from "../../protocol/control/messages.ts";
 import { assertNever } from "../../protocol/errors.ts";
@@ -17,8 +18,14 @@ import type { AgentEffect, AgentInput, ConnectionId } from "./agent-effect.ts";
 import { type AgentBounds, AgentState, forget } from "./agent-state.ts";
 import { takeApplied, takeFailed } from "./batch-answers.ts";
 import { expireFinals, startClose, takeFinal } from "./close-work.ts";
-import { adopt, type KernelListing, rebuildIfWanted, takeLoss } from "./kernel-state.ts";
-import { relayOrders, reviewOrders, startPut, takeOrderReply } from "./put-work.ts";
+import {
+  adopt,
+  type KernelListing,
+  rebuildIfWanted,
+  takeLoss,
+  takeRuleLoss,
+} from "./kernel-state.ts";
+import { relayOrders, reviewOrders, startPut, takeOrderReply, unblock } from "./put-work.ts";
 import type { CloseCause, Session, Work } from "./session.ts";
 import { tellActive, tellLoss, tellRecordingClosed } from "./tell-controllers.ts";
 
@@ -79,6 +86,9 @@ export class AgentMachine implements Machine<AgentInput, AgentEffect> {
         return;
       case "firewall-lost":
         takeLoss(state, now);
+        return;
+      case "rules-lost":
+        takeRuleLoss(state);
         return;
       case "firewall":
         state.firewallReady = input.ready;
@@ -195,6 +205,10 @@ export class AgentMachine implements Machine<AgentInput, AgentEffect> {
       this.#submitPut(work, now);
       return;
     }
+    if (work.kind === "unblock") {
+      unblock(this.#state, work.session, now);
+      return;
+    }
     if (work.cause.kind === "request") {
       this.#submitClose(id, work.cause, now);
       return;
@@ -220,13 +234,14 @@ export class AgentMachine implements Machine<AgentInput, AgentEffect> {
     const left = [...state.sessions.values()].filter(
       (session) => session.owner === owner && !named.has(session.id),
     );
-    const closed = left.map((session) => session.id);
+    const closed = left.slice(0, MAX_CLOSED_NAMED).map((session) => session.id);
     let open = left.length;
+    const reply = () => state.reply(connection, id, { closed, closedCount: left.length });
     const done = () => {
       open -= 1;
-      if (open === 0) state.reply(connection, id, { closed });
+      if (open === 0) reply();
     };
-    if (open === 0) state.reply(connection, id, { closed });
+    if (open === 0) reply();
     for (const session of left)
       if (session.job === undefined) startClose(state, session, { kind: "sync", done }, now);
       else session.waiting.push({ kind: "close", cause: { kind: "sync", done } });

@@ -16,6 +16,7 @@ import {
 } from "./element.ts";
 import type { KernelElement, KernelListing } from "./kernel-state.ts";
 import type { Opening } from "./realm.ts";
+import type { RuleCounts } from "./rules.ts";
 
 const elementSchema = z.object({
   elem: z.object({
@@ -27,12 +28,15 @@ const elementSchema = z.object({
 const objectSchema = z.looseObject({
   set: z.looseObject({ name: z.string(), elem: z.array(z.unknown()).optional() }).optional(),
   chain: z.looseObject({ name: z.string(), prio: z.int().optional() }).optional(),
+  rule: z.looseObject({ chain: z.string() }).optional(),
 });
 const listingSchema = z.object({ nftables: z.array(objectSchema) });
 
 export interface TableListing extends KernelListing {
   /** Of the forward chain, if the table has one. */
   readonly priority?: number;
+  /** How many rules each chain has; absent: there is no table. */
+  readonly rules?: RuleCounts;
 }
 
 /** A last count, as the kernel's event tells it. */
@@ -51,12 +55,14 @@ export function parseTableListing(json: string): TableListing {
     (sets.get(set) ?? []).map((element) => readElement(set, elementSchema.parse(element).elem)),
   );
   const priority = objects.find(({ chain }) => chain?.name === "forward")?.chain?.prio;
+  const rulesIn = (chain: string) => objects.filter(({ rule }) => rule?.chain === chain).length;
   return {
     // Never two: the one element is that of UDP.
     alive: (sets.get("alive") ?? []).length > 0,
     elements: read.filter((element): element is KernelElement => "label" in element),
     strays: read.filter((element): element is Element => "key" in element),
     ...(priority === undefined ? {} : { priority }),
+    rules: { forward: rulesIn("forward"), pins: rulesIn("pins") },
   };
 }
 
@@ -73,6 +79,11 @@ export function parseFinalCount(line: string, table: string): FinalCount | undef
 /** True for the line by which `nft monitor destroy` tells that the table was deleted. */
 export function isTableLoss(line: string, table: string): boolean {
   return line === `delete table inet ${table}`;
+}
+
+/** True for the line by which `nft monitor destroy` tells that a rule or a chain of the table was deleted. */
+export function isRuleLoss(line: string, table: string): boolean {
+  return ["rule", "chain"].some((what) => line.startsWith(`delete ${what} inet ${table} `));
 }
 
 function isFilterSet(name: string | undefined): name is (typeof FILTER_SETS)[number] {

@@ -67,6 +67,12 @@ export function takeLoss(state: AgentState, now: Millis): void {
   }
 }
 
+/** Packets may have passed uncounted while rules were missing. */
+export function takeRuleLoss(state: AgentState): void {
+  state.log("error", "firewall rules lost: made anew", {});
+  for (const session of state.sessions.values()) session.exact = false;
+}
+
 /** Has the table made anew, once no batch is under way that could still change what it must hold. */
 export function rebuildIfWanted(state: AgentState): void {
   if (!state.rebuildWanted || state.batches.size > 0) return;

@@ -5,7 +5,7 @@ import type { ControlError, SessionPut } from "../../protocol/control/messages.t
 import type { ConnectionId } from "./agent-effect.ts";
 import { type Claim, type Claims, overlaps } from "./claims.ts";
 import { elementName } from "./element.ts";
-import { type Checked, checkPinhole, type Realm } from "./realm.ts";
+import { checkPinhole, type Realm } from "./realm.ts";
 import { holeElement, type PutPlan, type Session, tallyKey } from "./session.ts";
 
 export interface PutLimits {
@@ -26,8 +26,17 @@ export interface PutContext {
   readonly limits: PutLimits;
 }
 
+export type Refused = {
+  readonly ok: false;
+  readonly error: ControlError;
+  /** Another session's claim that this put would share packets with. */
+  readonly inWay?: Claim;
+};
+
+type Planned<T> = { readonly ok: true; readonly value: T } | Refused;
+
 /** Checks the put whole: state, realm, overlaps, limits. */
-export function planPut(put: SessionPut, context: PutContext): Checked<PutPlan> {
+export function planPut(put: SessionPut, context: PutContext): Planned<PutPlan> {
   const { session, connection } = context;
   if (session === undefined && context.sessions >= context.limits.sessions)
     return fault("ERR_CONTROL_LIMIT", "session", "no room for another session");
@@ -48,7 +57,7 @@ export function planPut(put: SessionPut, context: PutContext): Checked<PutPlan> 
   return refused === undefined ? { ok: true, value: plan } : { ok: false, error: refused };
 }
 
-function wantedHoles(put: SessionPut, context: PutContext): Checked<ReadonlyMap<string, Claim>> {
+function wantedHoles(put: SessionPut, context: PutContext): Planned<ReadonlyMap<string, Claim>> {
   const holes = new Map<string, Claim>();
   for (const [index, pinhole] of put.pinholes.entries()) {
     const path = `pinholes.${index}`;
@@ -59,8 +68,12 @@ function wantedHoles(put: SessionPut, context: PutContext): Checked<ReadonlyMap<
       return fault("ERR_CONTROL_VALUE", `${path}.id`, "a pinhole id used twice");
     if ([...holes.values()].some((other) => overlaps(other, claim)))
       return fault("ERR_CONTROL_VALUE", path, "overlaps another pinhole of this session");
-    if (context.claims.conflict(claim, put.session) !== undefined)
-      return fault("ERR_CONTROL_STATE", path, "overlaps a pinhole of another session");
+    const inWay = context.claims.conflict(claim, put.session);
+    if (inWay !== undefined)
+      return {
+        ...fault("ERR_CONTROL_STATE", path, "overlaps a pinhole of another session"),
+        inWay,
+      };
     holes.set(pinhole.id, claim);
   }
   return { ok: true, value: holes };

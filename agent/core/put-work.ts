@@ -3,10 +3,16 @@
  */
 import type { ControlError, OrderOutcome, SessionPut } from "../../protocol/control/messages.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import type { ConnectionId } from "./agent-effect.ts";
 import { type AgentState, deletion, labelOf } from "./agent-state.ts";
-import { planPut } from "./plan-put.ts";
-import { createSession, holeElement, type Job, type PutPlan, type Session } from "./session.ts";
+import { planPut, type Refused } from "./plan-put.ts";
+import {
+  createSession,
+  holeElement,
+  type Job,
+  type PutPlan,
+  type Session,
+  type Work,
+} from "./session.ts";
 
 /** How long a session's first put waits for the recorder's word and for capture before it goes on without. */
 export const FIRST_ORDER_TIMEOUT_MS = 1_000;
@@ -15,12 +21,11 @@ export const ORDER_TIMEOUT_MS = 300;
 
 type JobOf<Kind extends Job["kind"]> = Extract<Job, { kind: Kind }>;
 
+type PutWork = Extract<Work, { kind: "put" }>;
+
 /** Begins a put; its session, if there is one, belongs to `owner` and is idle. */
-export function startPut(
-  state: AgentState,
-  { connection, put, owner }: { connection: ConnectionId; put: SessionPut; owner: string },
-  now: Millis,
-): void {
+export function startPut(state: AgentState, work: PutWork, now: Millis): void {
+  const { connection, put, owner } = work;
   const present = state.sessions.get(put.session);
   const planned = planPut(put, {
     connection,
@@ -30,7 +35,9 @@ export function startPut(
     ...state.bounds,
   });
   if (!planned.ok) {
+    if (isBlocked(state, work, planned, now)) return;
     state.refuse(connection, put.id, planned.error);
+    if (present !== undefined) forgetIfEmpty(state, present);
     return;
   }
   const session = present ?? createSession(put.session, owner, now + put.leaseMs);
@@ -38,6 +45,34 @@ export function startPut(
   for (const claim of planned.value.opened) state.claims.add(claim);
   if (needsOrder(session, put)) startOrder(state, session, planned.value, now);
   else startApply(state, session, planned.value, keptOutcome(session, put), now);
+}
+
+/** The session that was in the way is gone: what waited for that is begun. */
+export function unblock(state: AgentState, id: string, now: Millis): void {
+  const session = state.sessions.get(id);
+  if (session?.job?.kind !== "blocked") return;
+  const { work } = session.job;
+  session.job = undefined;
+  startPut(state, work, now);
+  if (session.job === undefined) state.finishJob(session);
+}
+
+/** True if a put has to wait for nothing but the end of another session, which is being closed. */
+function isBlocked(state: AgentState, work: PutWork, { inWay }: Refused, now: Millis): boolean {
+  const holder = inWay && state.sessions.get(inWay.session);
+  if (holder?.job?.kind !== "closing") return false;
+  const { session: id, leaseMs } = work.put;
+  const session = state.sessions.get(id) ?? createSession(id, work.owner, now + leaseMs);
+  state.sessions.set(id, session);
+  session.job = { kind: "blocked", work };
+  holder.waiting.push({ kind: "unblock", session: id });
+  return true;
+}
+
+/** A session that never had anything. */
+function forgetIfEmpty(state: AgentState, session: Session): boolean {
+  if (session.revision > 0 || session.holes.size + session.tallies.size > 0) return false;
+  return state.sessions.delete(session.id);
 }
 
 /** The recorder answered an order. */
@@ -113,10 +148,14 @@ export function undoPut(
   for (const claim of plan.opened) state.claims.delete(claim);
   state.refuse(plan.connection, plan.put.id, error);
   state.finishJob(session);
-  if (session.revision > 0 || session.holes.size + session.tallies.size > 0) return;
-  state.sessions.delete(session.id);
-  if (plan.put.recording !== undefined)
-    state.emit({ kind: "relay-close", session: session.id, reason: "not applied", counters: {} });
+  if (!forgetIfEmpty(state, session) || plan.put.recording === undefined) return;
+  state.emit({
+    kind: "relay-close",
+    session: session.id,
+    reason: "not applied",
+    counters: {},
+    exact: true,
+  });
 }
 
 /** A revision's order goes to the recorder once; a renewal repeats its outcome. */

@@ -35,6 +35,8 @@ export const COPY_BYTES = 2048;
 
 const ADDRESS = { 4: "ipv4_addr", 6: "ipv6_addr" } as const;
 const PORT = "inet_service";
+/** More fragments follow (RFC 791 §3.1, RFC 8200 §4.5). */
+const FIRST_FRAGMENT = ["ip frag-off & 0x2000 != 0", "frag more-fragments 1"] as const;
 
 /**
  * The table, its sets and its rules. Applied as one transaction it makes the table if there is none, and otherwise
@@ -62,6 +64,16 @@ export function ruleset(config: RuleConfig, presentPriority?: number): string {
     ...realmRules(config),
     "",
   ].join("\n");
+}
+
+export interface RuleCounts {
+  readonly forward: number;
+  readonly pins: number;
+}
+
+/** How many rules each chain of a whole table has. */
+export function ruleCounts(config: RuleConfig): RuleCounts {
+  return { forward: 1 + realmRules(config).length, pins: pinRules(config).length };
 }
 
 /** One line that starts the dead-man element's time anew; all of it in one transaction. */
@@ -113,11 +125,15 @@ function addSets(table: string, family: 4 | 6): readonly string[] {
   );
 }
 
-/** The exact pinholes first; `log` before `accept`, so that what passes is copied. */
+/**
+ * First fragments go back to be dropped (docs/adr/0018). Then the exact pinholes first; `log` before `accept`, so that
+ * what passes is copied.
+ */
 function pinRules({ nft }: RuleConfig): readonly string[] {
   const copy = `log group ${nft.group} snaplen ${COPY_BYTES} queue-threshold ${nft.queueThreshold}`;
   const rule = (match: string) => `add rule inet ${nft.table} pins ${match} ${copy} accept`;
-  return (["ip", "ip6"] as const).flatMap((ip) => {
+  const returns = FIRST_FRAGMENT.map((match) => `add rule inet ${nft.table} pins ${match} return`);
+  const pins = (["ip", "ip6"] as const).flatMap((ip) => {
     const family = ip === "ip" ? 4 : 6;
     return [
       rule(`${ip} saddr . udp sport . ${ip} daddr . udp dport @pin${family}`),
@@ -125,6 +141,7 @@ function pinRules({ nft }: RuleConfig): readonly string[] {
       rule(`${ip} daddr . udp dport @any${family}`),
     ];
   });
+  return [...returns, ...pins];
 }
 
 function realmRules({ nft, realm }: RuleConfig): readonly string[] {

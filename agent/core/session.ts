@@ -58,9 +58,13 @@ export type Work =
       readonly owner: string;
       readonly put: SessionPut;
     }
-  | { readonly kind: "close"; readonly cause: CloseCause };
+  | { readonly kind: "close"; readonly cause: CloseCause }
+  /** A session that is blocked by this one. */
+  | { readonly kind: "unblock"; readonly session: string };
 
 export type Job =
+  /** Waits for another session, which is being closed, to give up what this one wants. */
+  | { readonly kind: "blocked"; readonly work: Extract<Work, { kind: "put" }> }
   /** Waits for the recorder's word and for capture. */
   | {
       readonly kind: "ordering";
@@ -154,10 +158,10 @@ export function tallyKey({ pinhole, to }: Pick<Claim, "pinhole" | "to">): string
 
 /** The counts by pinhole id, for the controller. */
 export function sessionCounters(session: Session): Counters {
-  const counters: Record<string, Count> = {};
+  const counters = new Map<string, Count>();
   for (const { pinhole, count } of session.tallies.values())
-    counters[pinhole] = addCounts(counters[pinhole] ?? NO_COUNT, count);
-  return counters;
+    counters.set(pinhole, addCounts(counters.get(pinhole) ?? NO_COUNT, count));
+  return Object.fromEntries(counters);
 }
 
 /**
@@ -165,11 +169,11 @@ export function sessionCounters(session: Session): Counters {
  * further destinations of one id.
  */
 export function recorderCounters(session: Session): Readonly<Record<string, ClosedCount>> {
-  const counters: Record<string, ClosedCount> = {};
+  const counters = new Map<string, ClosedCount>();
   for (const { pinhole, to, count } of session.tallies.values()) {
     let name = pinhole;
-    for (let nth = 2; Object.hasOwn(counters, name); nth += 1) name = `${pinhole}@${nth}`;
-    counters[name] = { ...count, to: { address: to.address.text, port: to.port } };
+    for (let nth = 2; counters.has(name); nth += 1) name = `${pinhole}@${nth}`;
+    counters.set(name, { ...count, to: { address: to.address.text, port: to.port } });
   }
-  return counters;
+  return Object.fromEntries(counters);
 }

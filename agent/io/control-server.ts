@@ -56,11 +56,23 @@ export class ControlServer {
 
   send(connection: ConnectionId, message: AgentMessage): void {
     const socket = this.#connections.get(connection);
-    if (socket === undefined) return;
-    socket.write(encodeControlLine(message));
+    const line = this.#encode(message);
+    if (socket === undefined || line === undefined) return;
+    socket.write(line);
     if (socket.writableLength <= MAX_UNREAD_BYTES) return;
     this.#options.log.warn({ connection }, "controller does not read: connection closed");
     socket.destroy();
+  }
+
+  /** A recorder's report may make a message too long for a line: that is no reason to end. */
+  #encode(message: AgentMessage): Buffer | undefined {
+    try {
+      return encodeControlLine(message);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#options.log.error({ message: message.kind }, "too long for a control line: not sent");
+      return undefined;
+    }
   }
 
   close(): void {

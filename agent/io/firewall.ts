@@ -3,8 +3,10 @@
  * the ruleset. Batches that wait are applied in one transaction; each is answered for itself.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { execa } from "execa";
 import { Subject, type Subscription } from "rxjs";
+import type { Millis } from "../../protocol/machine.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { AgentInput } from "../core/agent-effect.ts";
 import { elementName } from "../core/element.ts";
@@ -16,9 +18,11 @@ import {
   type RuleConfig,
   rebuilding,
   renewal,
+  ruleCounts,
   ruleset,
   serializeChanges,
 } from "../core/rules.ts";
+import type { Gap } from "./capture.ts";
 import { coalesceMap } from "./coalesce.ts";
 import { NftMonitor } from "./nft-monitor.ts";
 import { NftDied, NftRefused, NftShell } from "./nft-shell.ts";
@@ -42,12 +46,15 @@ interface Batch {
 type Work =
   | Batch
   | { readonly kind: "rebuild"; readonly changes: readonly Change[] }
-  | { readonly kind: "renew" };
+  | { readonly kind: "renew" }
+  | { readonly kind: "check" };
 
 export interface FirewallOptions {
   readonly config: RuleConfig;
   readonly log: Logger;
   readonly onInput: (input: AgentInput) => void;
+  /** Rules were missing: packets may have passed uncounted and uncopied. */
+  readonly onGap: (gap: Gap) => void;
 }
 
 export class Firewall {
@@ -59,12 +66,25 @@ export class Firewall {
   #subscription: Subscription | undefined;
   #renewals: NodeJS.Timeout | undefined;
   #isReady = false;
+  /** Since when rules may be missing; undefined: nobody says so. */
+  #doubtSince: Millis | undefined;
+  /** Since when the table is missing; undefined: it is there. */
+  #lostSince: Millis | undefined;
+  #renewedAt: Millis = 0;
 
   constructor(options: FirewallOptions) {
     this.#options = options;
     this.#table = options.config.nft.table;
     this.#shell = new NftShell(options.log);
-    this.#monitor = new NftMonitor({ ...options, table: this.#table });
+    this.#monitor = new NftMonitor({
+      table: this.#table,
+      log: options.log,
+      onInput: (input) => {
+        if (input.kind === "firewall-lost") this.#lostSince ??= Date.now();
+        options.onInput(input);
+      },
+      onDoubt: (since) => this.#doubt(since),
+    });
   }
 
   /**
@@ -88,7 +108,11 @@ export class Firewall {
    */
   async live(): Promise<void> {
     this.#work.next({ kind: "renew" });
-    this.#renewals = setInterval(() => this.#work.next({ kind: "renew" }), DEAD_MAN_RENEWAL_MS);
+    this.#renewals = setInterval(() => {
+      // What this process slept through is closed before the dead-man element could open it again.
+      this.#options.onInput({ kind: "tick" });
+      this.#work.next({ kind: "renew" });
+    }, DEAD_MAN_RENEWAL_MS);
     this.#monitor.start();
     await this.#awaitMonitor();
   }
@@ -119,6 +143,7 @@ export class Firewall {
       batches = [];
       if (item.kind === "rebuild") await this.#rebuild(item.changes);
       if (item.kind === "renew") await this.#renew();
+      if (item.kind === "check") await this.#check();
     }
     await this.#applyAll(batches);
   }
@@ -162,12 +187,45 @@ export class Firewall {
   async #renew(): Promise<void> {
     try {
       await this.#shell.run(renewal(this.#table));
+      this.#renewedAt = Date.now();
       this.#tellReady(true);
     } catch (error) {
       this.#tellReady(false);
       this.#options.log.error({ reason: messageOf(error) }, "dead-man element not renewed");
-      if (messageOf(error).includes(ABSENT)) this.#options.onInput({ kind: "firewall-lost" });
+      if (!messageOf(error).includes(ABSENT)) return;
+      this.#lostSince ??= this.#renewedAt;
+      this.#options.onInput({ kind: "firewall-lost" });
     }
+  }
+
+  #doubt(since: Millis): void {
+    if (this.#doubtSince === undefined) this.#work.next({ kind: "check" });
+    this.#doubtSince = Math.min(since, this.#doubtSince ?? since);
+  }
+
+  /** Rules that someone else took are put back, around the elements and their counters. */
+  async #check(): Promise<void> {
+    const { config, onInput } = this.#options;
+    const since = this.#doubtSince ?? Date.now();
+    this.#doubtSince = undefined;
+    try {
+      const { rules, priority } = await listTable(this.#table);
+      // No table at all: that is told by itself.
+      if (rules === undefined || isDeepStrictEqual(rules, ruleCounts(config))) return;
+      await runFile(ruleset(config, priority));
+    } catch (error) {
+      this.#options.log.error({ reason: messageOf(error) }, "rules not made, is tried again");
+      await sleep(RETRY_DELAY_MS);
+      this.#doubt(since);
+      return;
+    }
+    onInput({ kind: "rules-lost" });
+    this.#tellGap(since);
+  }
+
+  #tellGap(since: Millis): void {
+    const [fromMicros, toMicros] = [since * 1000, Date.now() * 1000];
+    this.#options.onGap({ reason: "firewall rules were missing", fromMicros, toMicros });
   }
 
   /** Does not give up, and renews nothing meanwhile: the kernel stays shut until the table is right. */
@@ -191,6 +249,9 @@ export class Firewall {
       }
     }
     await this.#renew();
+    const since = this.#lostSince;
+    this.#lostSince = undefined;
+    if (since !== undefined) this.#tellGap(since);
   }
 
   #tellReady(ready: boolean): void {

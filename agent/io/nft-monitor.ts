@@ -5,7 +5,7 @@
 import { execa } from "execa";
 import type { Logger } from "../../runtime/logger.ts";
 import type { AgentInput } from "../core/agent-effect.ts";
-import { isTableLoss, parseFinalCount } from "../core/kernel-listing.ts";
+import { isRuleLoss, isTableLoss, parseFinalCount } from "../core/kernel-listing.ts";
 
 const RESTART_DELAY_MS = 100;
 
@@ -13,6 +13,8 @@ export interface NftMonitorOptions {
   readonly table: string;
   readonly log: Logger;
   readonly onInput: (input: AgentInput) => void;
+  /** Rules were deleted, by whom is not said; or may have been, since this time, while nobody listened. */
+  readonly onDoubt: (sinceMs: number) => void;
 }
 
 export class NftMonitor {
@@ -34,10 +36,11 @@ export class NftMonitor {
     monitor.stdout.setEncoding("utf8");
     monitor.stdout.on("data", (text: string) => this.#read(text));
     void monitor.then(({ exitCode, signal }) => {
+      const endedAt = Date.now();
       this.#process = undefined;
       if (this.#isStopped) return;
       this.#options.log.warn({ exitCode, signal }, "nft monitor ended, is started again");
-      setTimeout(() => this.#isStopped || this.start(), RESTART_DELAY_MS);
+      setTimeout(() => this.#restart(endedAt), RESTART_DELAY_MS);
     });
   }
 
@@ -53,6 +56,12 @@ export class NftMonitor {
     });
   }
 
+  #restart(endedAt: number): void {
+    if (this.#isStopped) return;
+    this.start();
+    void this.heard().then(() => this.#options.onDoubt(endedAt));
+  }
+
   #read(text: string): void {
     const lines = (this.#rest + text).split("\n");
     this.#rest = lines.pop() ?? "";
@@ -60,12 +69,13 @@ export class NftMonitor {
   }
 
   #take(line: string): void {
-    const { table, onInput } = this.#options;
+    const { table, onInput, onDoubt } = this.#options;
     this.#onLine?.();
     this.#onLine = undefined;
     const final = parseFinalCount(line, table);
     if (final !== undefined) onInput({ kind: "final", ...final });
     else if (isTableLoss(line, table)) onInput({ kind: "firewall-lost" });
+    else if (isRuleLoss(line, table)) onDoubt(Date.now());
   }
 }
 

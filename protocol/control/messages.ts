@@ -12,12 +12,17 @@ export const CONTROL_VERSION = 1;
 export const MAX_PINHOLES_PER_SESSION = 64;
 /** Octets of one sealed recording order, in base64 characters. */
 export const MAX_SEALED_ORDER_CHARS = 49_152;
+/** Closed sessions that one reply names: their names must fit a line. */
+export const MAX_CLOSED_NAMED = 512;
 export const MIN_LEASE_MS = 1_000;
 export const MAX_LEASE_MS = 86_400_000;
 
 /** A session's or a recording's name in logs and in the kernel: never an identity, never a Call-ID. */
 const sessionId = z.string().regex(/^[\w.:-]{1,64}$/, "1 to 64 of letters, digits, _ . : -");
-const pinholeId = z.string().regex(/^[\w.:>-]{1,32}$/, "1 to 32 of letters, digits, _ . : > -");
+const pinholeId = z
+  .string()
+  // Counters go by it, and of an object's keys this one is none.
+  .regex(/^(?!__proto__$)[\w.:>-]{1,32}$/, "1 to 32 of letters, digits, _ . : > -");
 const requestId = z.string().min(1).max(64);
 const port = z.int().min(1).max(65_535);
 const address = z.string().min(2).max(45);
@@ -125,8 +130,10 @@ const okReplySchema = z.strictObject({
   counters: countersSchema.optional(),
   /** To `session.close`: false if the kernel's last word was not heard and the counts may be low. */
   exact: z.boolean().optional(),
-  /** To `sync.end`: the sessions that were closed as not named. */
-  closed: z.array(sessionId).optional(),
+  /** To `sync.end`: the sessions that were closed as not named, or the first of very many. */
+  closed: z.array(sessionId).max(MAX_CLOSED_NAMED).optional(),
+  /** To `sync.end`: how many they are. */
+  closedCount: count.optional(),
   health: healthReportSchema.optional(),
 });
 

@@ -131,7 +131,7 @@ test("a put that fails after the recorder took its order tells the recorder", ()
   bench.kernel.refusals.push("Device or resource busy");
   bench.ask(put(1, [any], { recording: RECORDED }));
   assert.deepEqual(bench.of("relay-close"), [
-    { kind: "relay-close", session: "s1", reason: "not applied", counters: {} },
+    { kind: "relay-close", session: "s1", reason: "not applied", counters: {}, exact: true },
   ]);
 });
 
@@ -606,4 +606,56 @@ test("logs name sessions, never addresses, sealed orders or controllers", () => 
   for (const secret of [ALICE, RECORDED.sealedOrder, "ss1"])
     assert.equal(logged.includes(secret), false);
   assert.equal(logged.includes("session applied"), true);
+});
+
+test("a hole that a closing session still holds is waited for, in the order of what was asked", () => {
+  const bench = AgentBench.ready();
+  const other = { session: "s2" };
+  bench.ask(put(1, [any]));
+  const closing = bench.send({ kind: "session.close", session: "s1", reason: "bye" });
+  const opening = bench.send(put(1, [any], other));
+  const changing = bench.send(put(2, [narrow], other));
+  assert.equal(bench.reply(opening), undefined, "not refused");
+  bench.settle();
+  assert.deepEqual(
+    [closing, opening, changing].map((id) => bench.reply(id)?.ok),
+    [true, true, true],
+  );
+  assert.deepEqual(bench.kernel.open(), [NARROW]);
+});
+
+test("of two that wait for one hole the first has it; a session that got nothing is none", () => {
+  const bench = AgentBench.ready();
+  bench.ask(put(1, [any]));
+  bench.send({ kind: "session.close", session: "s1", reason: "bye" });
+  const ids = ["s2", "s3"].map((session) => bench.send(put(1, [any], { session })));
+  const late = bench.send({ kind: "session.close", session: "s3", reason: "cancelled" });
+  bench.settle();
+  const [first, second] = ids.map((id) => bench.reply(id));
+  assert.equal(first?.ok, true);
+  assert.deepEqual(error(second), ["ERR_CONTROL_STATE", "pinholes.0"]);
+  assert.deepEqual(error(bench.reply(late)), ["ERR_CONTROL_STATE", "session"]);
+  const health = bench.ask({ kind: "health" });
+  assert.equal(health?.ok && health.health?.sessions, 1);
+});
+
+test("a session that waits for another's hole is closed if that is asked", () => {
+  const bench = AgentBench.ready();
+  bench.ask(put(1, [any]));
+  bench.send({ kind: "session.close", session: "s1", reason: "bye" });
+  bench.send(put(1, [any], { session: "s2" }));
+  const closing = bench.send({ kind: "session.close", session: "s2", reason: "cancelled" });
+  bench.settle();
+  assert.equal(bench.reply(closing)?.ok, true);
+  assert.deepEqual(bench.kernel.open(), []);
+});
+
+test("counts from before rules were lost are not called exact", () => {
+  const bench = AgentBench.ready();
+  bench.ask(put(1, [any], { recording: RECORDED }));
+  bench.kernel.pass(ANY);
+  bench.feed({ kind: "rules-lost" });
+  const closed = bench.close();
+  assert.deepEqual(closed?.ok && [closed.exact, closed.counters?.["alice"]?.packets], [false, 1]);
+  assert.equal(bench.of("relay-close")[0]?.exact, false);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  isRuleLoss,
   isTableLoss,
   parseFinalCount,
   parseTableListing,
@@ -101,4 +102,8 @@ test("the monitor's lines: last counts of our sets, and the loss of our table", 
     assert.equal(parseFinalCount(other, "keyhole"), undefined, other);
   assert.equal(isTableLoss("delete table inet keyhole", "keyhole"), true);
   assert.equal(isTableLoss("delete table inet keyhole2", "keyhole"), false);
+  for (const what of ["rule inet keyhole forward handle 4", "chain inet keyhole pins"])
+    assert.equal(isRuleLoss(`delete ${what}`, "keyhole"), true);
+  for (const what of ["rule inet keyhole2 forward handle 4", "element inet keyhole any4 { }"])
+    assert.equal(isRuleLoss(`delete ${what}`, "keyhole"), false);
 });

@@ -30,6 +30,14 @@ test("every accept is preceded by its copy, and admits one exact set", () => {
     );
 });
 
+test("first fragments meet no pinhole", () => {
+  const pins = rules.filter((rule) => rule.startsWith("add rule inet kh pins"));
+  assert.deepEqual(pins.slice(0, 2), [
+    "add rule inet kh pins ip frag-off & 0x2000 != 0 return",
+    "add rule inet kh pins frag more-fragments 1 return",
+  ]);
+});
+
 test("pins are met only while the dead-man element lives, and before what drops", () => {
   const forward = rules.filter((rule) => rule.startsWith("add rule inet kh forward"));
   assert.equal(forward[0], "add rule inet kh forward meta l4proto @alive jump pins");
