@@ -46,6 +46,8 @@ export interface Offer {
   readonly firstKey: FirstKey;
   readonly streams: readonly OfferedStream[];
   readonly mediaCount: number;
+  /** Address of record of To, the only one who may answer; undefined: not a SIP one. */
+  readonly callee: string | undefined;
 }
 
 export type Judgement<T> =
@@ -78,7 +80,12 @@ export function judgeOffer(
   if (granted.kind === "refused") return refused(granted.verdict);
   return {
     kind: "granted",
-    value: { firstKey, streams: granted.streams, mediaCount: sdp.media.length },
+    value: {
+      firstKey,
+      streams: granted.streams,
+      mediaCount: sdp.media.length,
+      callee: aorOf(messageAddress(request, "To").uri),
+    },
   };
 }
 
@@ -89,6 +96,8 @@ export function judgeAnswer(
   now: Millis,
 ): Judgement<readonly AnsweredStream[]> {
   if (inspection.kind === "failed") return refused(verdictOfFault(inspection.code));
+  // The next hop can write another To; who was called is in the request (RFC 3261 §8.2.6.2).
+  if (aorOf(messageAddress(response, "To").uri) !== offer.callee) return refused("signer");
   const fault = senderFault(response, "To", inspection.body, now);
   if (fault !== undefined) return refused(fault);
   const sdp = description(inspection.body.sdp);

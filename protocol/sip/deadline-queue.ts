@@ -1,6 +1,7 @@
 /**
  * The next of many deadlines: a binary heap whose outdated entries are thrown away when they
- * surface. Pure. Setting and taking cost a logarithm; thousands of transactions share one timer.
+ * surface, or all at once when they are the most. Pure. Setting and taking cost a logarithm;
+ * thousands of transactions share one timer.
  */
 import type { Millis } from "../machine.ts";
 
@@ -9,8 +10,11 @@ interface Entry {
   readonly at: Millis;
 }
 
+/** Outdated entries that are kept beside as many as there are current ones. */
+export const MAX_OUTDATED = 64;
+
 export class DeadlineQueue {
-  readonly #heap: Entry[] = [];
+  #heap: Entry[] = [];
   readonly #current = new Map<string, Millis>();
 
   /** Sets, moves or (undefined) removes the deadline of a key. */
@@ -21,6 +25,12 @@ export class DeadlineQueue {
       this.#current.set(key, at);
       this.#push({ key, at });
     }
+    if (this.#heap.length > 2 * this.#current.size + MAX_OUTDATED) this.#rebuild();
+  }
+
+  /** Entries kept now, outdated ones included. */
+  get size(): number {
+    return this.#heap.length;
   }
 
   /** The earliest deadline. */
@@ -37,6 +47,12 @@ export class DeadlineQueue {
     this.#pop();
     this.#current.delete(first.key);
     return first.key;
+  }
+
+  /** Without the outdated ones; in order, which is a heap. */
+  #rebuild(): void {
+    const entries = [...this.#current].map(([key, at]) => ({ key, at }));
+    this.#heap = entries.sort((one, other) => one.at - other.at);
   }
 
   #discardOutdated(): void {

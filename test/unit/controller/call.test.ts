@@ -16,6 +16,7 @@ import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
 import type { GatewayVerdict } from "../../../controller/core/verdict.ts";
 import { RETRY_AFTER_S, refusalOf } from "../../../controller/core/verdict.ts";
 import type { ProtocolErrorCode } from "../../../protocol/errors.ts";
+import { withHeader } from "../../../protocol/sip/message.ts";
 import {
   ALICE,
   APPLIED,
@@ -31,6 +32,7 @@ import {
   sdp,
 } from "./call-fixture.ts";
 
+const CAROL = "sip:carol@biloxi.example.com";
 const OFFER_HOLES = "any>10.10.0.2:20000 any>10.10.0.2:20001";
 const CALL_HOLES =
   "10.20.0.2>10.10.0.2:20000 10.20.0.2>10.10.0.2:20001 10.10.0.2>10.20.0.2:30000 10.10.0.2>10.20.0.2:30001";
@@ -330,6 +332,16 @@ const BAD_ANSWERS: readonly [
       call.respond(200, { body: "sealed answer" });
       const body = opened(response(200), ALICE, sdp({ address: "10.20.0.2", key: KEYS.bob }));
       return call.answer({ kind: "opened", body });
+    },
+    "signer",
+  ],
+  [
+    "is signed by another who also wrote himself into To",
+    (call) => {
+      const answer = withHeader(response(200, { body: "x" }), "To", `<${CAROL}>;tag=b1`);
+      call.feed({ kind: "response", response: answer });
+      const description = sdp({ address: "10.20.0.2", port: 30_000, key: KEYS.bob });
+      return call.answer({ kind: "opened", body: opened(answer, CAROL, description) });
     },
     "signer",
   ],

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { DeadlineQueue } from "../../../protocol/sip/deadline-queue.ts";
+import { DeadlineQueue, MAX_OUTDATED } from "../../../protocol/sip/deadline-queue.ts";
 
 test("keys come due in order, moved and removed ones where they now belong", () => {
   const key = fc.constantFrom("a", "b", "c", "d", "e");
   const change = fc.tuple(key, fc.option(fc.integer({ min: 0, max: 20 }), { nil: undefined }));
   fc.assert(
     fc.property(
-      fc.array(change, { maxLength: 40 }),
+      fc.array(change, { maxLength: 300 }),
       fc.integer({ min: 0, max: 20 }),
       (changes, now) => {
         const queue = new DeadlineQueue();
@@ -33,4 +33,15 @@ test("keys come due in order, moved and removed ones where they now belong", () 
       },
     ),
   );
+});
+
+test("deadlines far ahead that were given up are not kept until then", () => {
+  const queue = new DeadlineQueue();
+  queue.set("stays", 7);
+  for (let call = 0; call < 10_000; call += 1) {
+    queue.set(`call ${call}`, 86_400_000 + call);
+    queue.set(`call ${call}`, undefined);
+    assert.ok(queue.size <= MAX_OUTDATED + 4);
+  }
+  assert.equal(queue.takeDue(7), "stays");
 });
