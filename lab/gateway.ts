@@ -2,11 +2,12 @@
  * The gateway host's three programs as processes of their own. Each is started as root and becomes
  * its own user by itself before it reads its first message; `rightsOf` reads what it is then.
  */
-import { readFileSync, readlinkSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { LabProcess } from "./lab-process.ts";
 import type { Network } from "./network.ts";
-import { type GatewayProgram, KEYHOLE, REPOSITORY, type Site } from "./site.ts";
+import { programArgv } from "./program-argv.ts";
+import type { GatewayProgram, Site } from "./site.ts";
 
 export interface Rights {
   /** Real, effective, saved and file-system ids are all this one. */
@@ -25,9 +26,6 @@ export interface Rights {
 }
 
 const READY_TIMEOUT_MS = 15_000;
-/** Where the project appears to programs whose user could not reach it where it lies. */
-const MOUNT_POINT = "/mnt";
-const OTHERS_MAY_ENTER = 0o001;
 
 /** Starts one program in the gateway's namespace and returns when it says that it serves. */
 export async function startProgram(
@@ -70,21 +68,4 @@ export function rightsOf(pid: number): Rights {
     noNewPrivileges: field("NoNewPrivs") === "1",
     networkNamespace: readlinkSync(`/proc/${pid}/ns/net`),
   };
-}
-
-/**
- * The command line of a program that will become another user. A project under a folder that only
- * root enters (such as /root) is mounted elsewhere first, in the private mounts of that one process.
- */
-function programArgv(args: readonly string[]): readonly string[] {
-  if (isReachableByAll(REPOSITORY)) return [process.execPath, KEYHOLE, ...args];
-  const moved = (path: string): string => path.replace(REPOSITORY, MOUNT_POINT);
-  const script = 'mount --bind "$0" "$1" && shift && exec "$@"';
-  const command = [moved(process.execPath), moved(KEYHOLE), ...args];
-  return ["sh", "-c", script, REPOSITORY, MOUNT_POINT, ...command];
-}
-
-function isReachableByAll(path: string): boolean {
-  if ((statSync(path).mode & OTHERS_MAY_ENTER) === 0) return false;
-  return path === dirname(path) || isReachableByAll(dirname(path));
 }

@@ -20,6 +20,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { connect as tlsConnect } from "node:tls";
 import sodium from "libsodium-wrappers";
+import { programArgv } from "../../lab/program-argv.ts";
 import { holdConnection, type SipPeer } from "../../lab/sip-peer.ts";
 import { CONTROLLER_NAME } from "../../lab/site-config.ts";
 import {
@@ -151,8 +152,8 @@ export class RunningProgram {
 }
 
 export async function startController({ configFile }: Folder): Promise<RunningProgram> {
-  const argv = [KEYHOLE, "controller", "--config", configFile];
-  const program = new RunningProgram(spawn(process.execPath, argv));
+  const [command, ...argv] = programArgv(["controller", "--config", configFile]);
+  const program = new RunningProgram(spawn(command, argv, { cwd: "/" }));
   await until(() => program.hasLogged('"msg":"ready"'), START_TIMEOUT_MS);
   return program;
 }

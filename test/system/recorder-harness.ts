@@ -11,6 +11,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import sodium from "libsodium-wrappers";
+import { programArgv } from "../../lab/program-argv.ts";
 import { encodeNflog } from "../../protocol/capture/nflog.ts";
 import { encodeUdp } from "../../protocol/capture/udp.ts";
 import { type CapturedPacket, IngestFramer } from "../../protocol/ingest/frames.ts";
@@ -58,6 +59,7 @@ export class RecorderHarness {
   readonly #controller = generateKeyPairSync("ed25519");
   readonly #recorder = generateKeyPairSync("x25519");
   readonly #children: ChildProcess[] = [];
+  readonly #resumeMs: number;
   #output = "";
 
   constructor(resumeMs: number) {
@@ -69,7 +71,13 @@ export class RecorderHarness {
     this.#key("order.pub", this.#controller.publicKey);
     for (const name of ["archive", "second", "stranger"]) this.#pair(name, "x25519");
     this.#pair("ledger", "ed25519");
-    writeFileSync(this.path("recorder.toml"), this.#config(resumeMs));
+    this.#resumeMs = resumeMs;
+    this.configure({});
+  }
+
+  /** For recorders started from now on. */
+  configure({ socket = "run/ingest.sock", resumeMs = this.#resumeMs }): void {
+    writeFileSync(this.path("recorder.toml"), this.#config(socket, resumeMs));
   }
 
   path(name: string): string {
@@ -83,9 +91,8 @@ export class RecorderHarness {
 
   /** Starts a recorder and waits until it serves. */
   async start(): Promise<ChildProcess> {
-    const child = spawn(NODE, [KEYHOLE, "recorder", "--config", this.path("recorder.toml")], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const [command, ...argv] = programArgv(["recorder", "--config", this.path("recorder.toml")]);
+    const child = spawn(command, argv, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
     this.#children.push(child);
     child.stderr.on("data", (chunk) => {
       this.#output += chunk;
@@ -173,9 +180,9 @@ export class RecorderHarness {
     if (process.getuid?.() === 0) chownSync(this.path(name), UID, UID);
   }
 
-  #config(resumeMs: number): string {
+  #config(socket: string, resumeMs: number): string {
     const identity = process.getuid?.() === 0 ? `[process]\nuid = ${UID}\ngid = ${UID}\n` : "";
-    return `socket = "run/ingest.sock"
+    return `socket = "${socket}"
 store = "store"
 key = "recorder.key"
 controllers = ["order.pub"]
