@@ -43,6 +43,9 @@ import {
 } from "./controller-harness.ts";
 
 const AGENT_DELAY_MS = 300;
+const FIRST_PORT = 20_000;
+/** From a caller's port to the one of his callee. */
+const CALLEE_OFFSET = 10_000;
 let folder: Folder;
 let agent: StandInAgent;
 let biloxi: Biloxi;
@@ -69,9 +72,16 @@ after(async () => {
 const keys = () => join(folder.path, "keys");
 const callIdOf = (request: SipRequest) => headerValue(request, "Call-ID") ?? "";
 
+/** Calls that run at a time must not share a port. */
+let lastPort = FIRST_PORT - 2;
+function nextPort(): number {
+  lastPort += 2;
+  return lastPort;
+}
+
 async function sealedInvite(
   recipients: readonly string[] = ["bob", CONTROLLER_NAME],
-  sdp = forgeSdp(),
+  sdp = forgeSdp({ port: nextPort() }),
 ): Promise<SipRequest> {
   const { message } = await withSealedOffer(forgeInvite(), {
     sdp,
@@ -94,7 +104,7 @@ async function placeCall(): Promise<Answered> {
   const invite = await sealedInvite();
   alice.send(invite);
   const forwarded = (await biloxi.request("INVITE", callIdOf(invite))).message as SipRequest;
-  const sdp = forgeSdp({ address: "10.20.0.2", port: 30_000 });
+  const sdp = forgeSdp({ address: "10.20.0.2", port: lastPort + CALLEE_OFFSET });
   const own = `<sip:127.0.0.3:${folder.biloxiPort};transport=tcp;lr>`;
   const recorded = prependHeader(forwarded, "Record-Route", own);
   biloxi.peer?.send(await forgeAnswer(recorded, { sdp, bob: readIdentity(keys(), "bob") }));
@@ -210,6 +220,27 @@ test("BYE from bob, over the route that both recorded, closes the session", asyn
   assert.equal(headerRows(bye, "Route").length, 0);
   alice.send(createResponse(bye, 200));
   assert.equal((await biloxi.peer?.final(byeFromBob(call)))?.status, 200);
+});
+
+test("who hangs up and calls again at once from the same port waits for the old hole to close", async () => {
+  const first = await placeCall();
+  const session = agent.puts.at(-1)?.session;
+  lastPort -= 2;
+  agent.delayMs = AGENT_DELAY_MS;
+  const invite = await sealedInvite();
+  alice.send(invite);
+  const puts = agent.puts.length;
+  const bye = fromAlice("BYE", first);
+  alice.send(bye);
+  await biloxi.request("INVITE", callIdOf(invite));
+  agent.delayMs = 0;
+  assert.equal(agent.puts.length, puts + 1);
+  const asked = agent.asked.map(({ request }) => request);
+  const closed = asked.findIndex(
+    (request) => request.kind === "session.close" && request.session === session,
+  );
+  const opened = asked.findLastIndex(({ kind }) => kind === "session.put");
+  assert.ok(closed >= 0 && closed < opened);
 });
 
 test("after the agent's restart all sessions are stated again", async () => {
