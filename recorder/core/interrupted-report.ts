@@ -13,12 +13,13 @@ export function interruptedReport(
   openedAt: Millis,
   lastWrittenAt: Millis,
   now: Millis,
+  reason = "the recorder was interrupted",
 ): Completeness {
   const counted = {
     streams: [],
     gaps: [
       {
-        reason: "the recorder was interrupted",
+        reason,
         from: rfc3339(lastWrittenAt),
         to: rfc3339(now),
       },
@@ -29,7 +30,7 @@ export function interruptedReport(
     version: 1,
     recording,
     verdict: judge(counted),
-    reason: "the recorder was interrupted",
+    reason,
     startedAt: rfc3339(openedAt),
     endedAt: rfc3339(now),
     ...counted,

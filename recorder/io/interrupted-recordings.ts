@@ -1,5 +1,5 @@
 /**
- * Recordings that a crash left without an end. Whoever orders one again goes on with it; the rest
+ * Recordings that a crash or a failing disk left without an end. Whoever orders one again goes on with it; the rest
  * are ended with the report that they were interrupted. Touches the store's directory.
  */
 
@@ -17,6 +17,8 @@ export interface Interruption {
   readonly openedAt: number;
   /** When the file was last written. */
   readonly since: number;
+  /** Absent: a crash. */
+  readonly reason?: string;
 }
 
 export interface InterruptedOptions {
@@ -69,20 +71,33 @@ export class InterruptedRecordings {
     return interruption;
   }
 
-  /** Ends all the rest. Returns those whose file is lost. */
+  /** Takes one in that was opened and cannot be written now. */
+  give(recording: string, interruption: Interruption): void {
+    this.#found.set(recording, interruption);
+  }
+
+  /**
+   * Ends all the rest. Returns those whose file is lost.
+   * @throws Error if the store cannot be written; what was not ended is kept.
+   */
   async endAll(): Promise<readonly string[]> {
     const lost: string[] = [];
     for (const recording of this.recordings) {
       const interruption = this.take(recording);
-      if (interruption !== undefined && !(await this.#end(recording, interruption)))
-        lost.push(recording);
+      if (interruption === undefined) continue;
+      try {
+        if (!(await this.#end(recording, interruption))) lost.push(recording);
+      } catch (error) {
+        this.give(recording, interruption);
+        throw error;
+      }
     }
     return lost;
   }
 
-  async #end(recording: string, { openedAt, since }: Interruption): Promise<boolean> {
+  async #end(recording: string, { openedAt, since, reason }: Interruption): Promise<boolean> {
     const { directory, archiveKeys, sodium, ledger, clock = Date.now } = this.#options;
-    const report = interruptedReport(recording, openedAt, since, clock());
+    const report = interruptedReport(recording, openedAt, since, clock(), reason);
     try {
       const path = recordingPath(directory, recording);
       const file = await SealedFile.resume(path, recording, archiveKeys, sodium);

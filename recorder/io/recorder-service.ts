@@ -18,6 +18,7 @@ import { InterruptedRecordings } from "./interrupted-recordings.ts";
 import { LedgerFile } from "./ledger-file.ts";
 import { RecordingStore } from "./recording-store.ts";
 import { ledgerPath, prepareStore } from "./store-directory.ts";
+import { StoreLock } from "./store-lock.ts";
 
 export interface RecorderOptions {
   readonly socket: string;
@@ -37,24 +38,30 @@ export interface RecorderOptions {
 
 /** How long a stop waits for open recordings to be finished. */
 export const STOP_TIMEOUT_MS = 10_000;
+/** How long a store that could not be written is left alone, at least. */
+const RETRY_MS = 1_000;
 
 export class RecorderService {
   readonly #options: RecorderOptions;
   readonly #machine = new Recorder();
   readonly #drive: Drive<RecorderInput>;
   readonly #store: RecordingStore;
+  readonly #lock: StoreLock;
   readonly #ledger: LedgerFile;
   readonly #interrupted: InterruptedRecordings;
   #server: IngestServer | undefined;
   #resumeTimer: NodeJS.Timeout | undefined;
+  #isStopping = false;
   #onIdle: (() => void) | undefined;
 
   private constructor(
     options: RecorderOptions,
+    lock: StoreLock,
     ledger: LedgerFile,
     interrupted: InterruptedRecordings,
   ) {
     this.#options = options;
+    this.#lock = lock;
     this.#ledger = ledger;
     this.#interrupted = interrupted;
     this.#drive = drive(this.#machine, (effect) => this.#perform(effect));
@@ -71,6 +78,7 @@ export class RecorderService {
   /** Opens store and ledger, looks after what a crash left, then listens. */
   static async start(options: RecorderOptions): Promise<RecorderService> {
     await prepareStore(options.store);
+    const lock = StoreLock.take(options.store);
     const ledger = await LedgerFile.open(ledgerPath(options.store), options.ledgerKey);
     const { store: directory, archives: archiveKeys, sodium } = options;
     const interrupted = await InterruptedRecordings.find({
@@ -79,19 +87,27 @@ export class RecorderService {
       ledger,
       sodium,
     });
-    const service = new RecorderService(options, ledger, interrupted);
+    const service = new RecorderService(options, lock, ledger, interrupted);
     service.#reportLedger();
     await service.#lookAfterInterrupted();
-    service.#server = await IngestServer.listen(options.socket, {
-      onMessage: (connection, message) => service.#take(connection, message),
-      onClosed: (connection, fault) => service.#lost(connection, fault),
-    });
-    return service;
+    try {
+      service.#server = await IngestServer.listen(options.socket, {
+        onMessage: (connection, message) => service.#take(connection, message),
+        onClosed: (connection, fault) => service.#lost(connection, fault),
+      });
+      return service;
+    } catch (error) {
+      clearTimeout(service.#resumeTimer);
+      await ledger.close();
+      lock.release();
+      throw error;
+    }
   }
 
   /** Finishes every open recording with this reason, tells the agents, and closes everything. */
   async stop(reason: string): Promise<void> {
     const { log } = this.#options;
+    this.#isStopping = true;
     clearTimeout(this.#resumeTimer);
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
@@ -109,6 +125,7 @@ export class RecorderService {
     await this.#server?.close();
     await this.#store.close();
     await this.#ledger.close();
+    this.#lock.release();
     log.info({ strays: this.#machine.strays }, "stopped");
   }
 
@@ -125,7 +142,14 @@ export class RecorderService {
     if (recordings.length === 0) return;
     log.warn({ recordings }, "recordings were interrupted");
     if (resumeMs === 0) await this.#closeInterrupted();
-    else this.#resumeTimer = setTimeout(() => void this.#closeInterrupted(), resumeMs);
+    else this.#closeInterruptedLater();
+  }
+
+  #closeInterruptedLater(): void {
+    if (this.#isStopping) return;
+    clearTimeout(this.#resumeTimer);
+    const delayMs = Math.max(this.#options.resumeMs, RETRY_MS);
+    this.#resumeTimer = setTimeout(() => void this.#closeInterrupted(), delayMs);
   }
 
   async #closeInterrupted(): Promise<void> {
@@ -136,6 +160,7 @@ export class RecorderService {
       if (recordings.length > 0) log.warn({ recordings, lost }, "interrupted recordings closed");
     } catch (error) {
       log.error({ reason: reasonOf(error) }, "interrupted recordings not closed");
+      this.#closeInterruptedLater();
     }
   }
 
@@ -224,6 +249,7 @@ export class RecorderService {
   #storeFailed(recording: string, reason: string): void {
     this.#options.log.error({ recording, reason }, "recording failed");
     this.#drive.feed({ kind: "store-failed", recording, reason });
+    this.#closeInterruptedLater();
     this.#checkIdle();
   }
 

@@ -4,6 +4,7 @@
  * that directory and one timer.
  */
 
+import { unlink } from "node:fs/promises";
 import {
   encodePacket,
   encodeSection,
@@ -90,6 +91,7 @@ export class RecordingStore {
       await entry.work;
     } catch (error) {
       this.#open.delete(recording);
+      if (interruption !== undefined) this.#options.interrupted.give(recording, interruption);
       throw error;
     }
     if (this.#open.get(recording) !== entry) await entry.file?.abandon();
@@ -155,6 +157,8 @@ export class RecordingStore {
       entry.file = file;
     } catch (error) {
       await file.abandon();
+      // The ledger does not know it: whoever orders it again is to find no remains.
+      if (!isResumed) await unlink(path);
       throw error;
     }
   }
@@ -225,7 +229,13 @@ export class RecordingStore {
     const entry = this.#open.get(recording);
     if (entry === undefined) return;
     this.#open.delete(recording);
-    void entry.file?.abandon().catch(() => undefined);
+    const [openedAt, since] = [entry.openedAt, this.#clock()];
+    const interruption = { openedAt, since, reason: `the store failed: ${reason}` };
+    // Only what nobody writes any more can be ended by another hand.
+    void entry.work
+      .then(() => entry.file?.abandon())
+      .catch(() => undefined)
+      .then(() => this.#options.interrupted.give(recording, interruption));
     this.#options.onFailed(recording, reason);
   }
 }

@@ -5,7 +5,7 @@
 
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, unlink } from "node:fs/promises";
 import { type BlockType, scanContainer } from "../../protocol/sealing/container-format.ts";
 import { ContainerWriter } from "../../protocol/sealing/container-writer.ts";
 import type { Sodium } from "../../protocol/sealing/sodium.ts";
@@ -31,7 +31,7 @@ export class SealedFile {
     this.#bytes = bytes;
   }
 
-  /** Creates the file and writes its first segment's header. @throws EEXIST. */
+  /** Creates the file and writes its first segment's header; leaves no file if it fails. @throws EEXIST. */
   static async create(
     path: string,
     recording: string,
@@ -39,9 +39,14 @@ export class SealedFile {
     sodium: Sodium,
   ): Promise<SealedFile> {
     const file = await open(path, "ax", FILE_MODE);
-    return closedOnFault(file, () =>
-      SealedFile.#begin(file, recording, 0, Buffer.alloc(0), archiveKeys, sodium),
-    );
+    try {
+      return await closedOnFault(file, () =>
+        SealedFile.#begin(file, recording, 0, Buffer.alloc(0), archiveKeys, sodium),
+      );
+    } catch (error) {
+      await unlink(path);
+      throw error;
+    }
   }
 
   /**
