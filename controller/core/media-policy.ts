@@ -85,6 +85,8 @@ export function grantOffer(
     if (fault !== undefined) return { kind: "refused", verdict: fault };
     const caller = mediaEnd(offer, sdp, isOwn);
     if (typeof caller === "string") return { kind: "refused", verdict: caller };
+    if (streams.some((other) => meet(other.caller, caller)))
+      return { kind: "refused", verdict: "media-port" };
     streams.push({ index, offer, caller });
   }
   if (streams.length === 0) return { kind: "refused", verdict: "media-absent" };
@@ -116,10 +118,22 @@ export function grantAnswer(
       };
     if (keys === undefined) return { kind: "refused", verdict: "media-crypto" };
     const mux = stream.offer.rtcpMux && answer.rtcpMux;
-    streams.push({ ...stream, answer, callee, mux, keys });
+    const granted = { ...stream, answer, callee, mux, keys };
+    if (streams.some((other) => meet(calleeEnd(other), calleeEnd(granted))))
+      return { kind: "refused", verdict: "media-port" };
+    streams.push(granted);
   }
   return { kind: "granted", streams };
 }
+
+/** Where the callee in truth takes RTCP. */
+const calleeEnd = ({ callee, mux }: AnsweredStream): MediaEnd =>
+  mux ? { ...callee, rtcpPort: callee.rtpPort } : callee;
+
+/** True for ends that share a port: nobody could say whose packet comes there. */
+const meet = (one: MediaEnd, other: MediaEnd): boolean =>
+  one.address === other.address &&
+  [one.rtpPort, one.rtcpPort].some((port) => port === other.rtpPort || port === other.rtcpPort);
 
 /** True for a key that the recorder can use. */
 export function isUsableCrypto(crypto: CryptoAttribute): boolean {

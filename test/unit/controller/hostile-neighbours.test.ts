@@ -10,6 +10,7 @@ import {
   FROM_ALICE,
   FROM_BILOXI,
   FROM_NOBODY,
+  fromBob,
   inDialog,
   ProxyDriver,
   type RequestSketch,
@@ -100,4 +101,54 @@ test("a request of a dialog goes to none of the gateway's own addresses", () => 
   proxy.placePlain();
   const uri = "sip:bob@10.20.0.1:22;transport=tcp";
   assert.equal(statusOf(proxy.receive(inDialog("INFO", { uri }))), 404);
+});
+
+test("an INVITE that comes twice by different ways is one call; a full table takes no more", () => {
+  const proxy = new ProxyDriver({ maxCalls: 1 });
+  proxy.receive(request());
+  assert.equal(statusOf(proxy.receive(request())), 482);
+  const effects = proxy.receive(request({ callId: "c2@atlanta.example.com" }));
+  const [answer] = responsesOf(effects);
+  assert.equal(answer?.response.status, 500);
+  assert.match(headerValue(answer.response, "Retry-After") ?? "", /^\d+$/);
+  assert.equal(proxy.core.callCount, 1);
+});
+
+test("an ACK of bob's is passed on and confirms nothing that alice has to confirm", () => {
+  const proxy = new ProxyDriver();
+  const [sent] = requestsOf(proxy.receive(request()));
+  proxy.reply(sent?.request ?? request(), 200);
+  const effects = proxy.receive(inDialog("ACK", fromBob), FROM_BILOXI);
+  assert.equal(requestsOf(effects)[0]?.to, "flow-alice");
+  assert.ok(!effects.some(({ kind }) => kind === "report"));
+  const [report] = proxy.receive(inDialog("ACK"));
+  assert.ok(report?.kind === "report" && report.event === "call-confirmed");
+});
+
+test("a flood of ACKs opens nothing, keeps nothing and is answered by nothing", () => {
+  const proxy = new ProxyDriver();
+  proxy.answerSealed();
+  const deadline = proxy.core.deadline();
+  for (const arrival of [FROM_ALICE, FROM_NOBODY, FROM_BILOXI])
+    for (const tag of ["b1", "b2"]) {
+      const ack = inDialog("ACK", { to: `<sip:bob@biloxi.example.com>;tag=${tag}` });
+      const effects = proxy.receive(ack, arrival);
+      assert.deepEqual(responsesOf(effects), []);
+      assert.equal(requestsOf(effects).length, arrival === FROM_ALICE && tag === "b1" ? 1 : 0);
+    }
+  assert.equal(proxy.core.deadline(), deadline);
+});
+
+test("a dialog's request whose way back is gone is answered for it, and the loss of its own is not", () => {
+  const proxy = new ProxyDriver();
+  proxy.placePlain();
+  const [sent] = requestsOf(proxy.receive(inDialog("INFO"), FROM_ALICE, "key-info"));
+  assert.deepEqual(
+    proxy.feed({ kind: "failed", side: "server", key: "key-info", reason: "transport" }),
+    [],
+  );
+  const branch = /branch=([^;]+)/.exec(headerValue(sent?.request ?? request(), "Via") ?? "")?.[1];
+  const lost = { kind: "failed", side: "client", key: `c|${branch}|INFO` } as const;
+  assert.equal(statusOf(proxy.feed({ ...lost, reason: "transport" })), 500);
+  assert.deepEqual(proxy.feed({ ...lost, reason: "transport" }), []);
 });

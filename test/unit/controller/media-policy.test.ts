@@ -167,6 +167,22 @@ test("no more streams than a recording order can name", () => {
   assert.equal(verdictOf(offer(MAX_STREAMS + 1)), "media-count");
 });
 
+test("two streams never share a port, RTP or RTCP, on either side", () => {
+  const pair = (port: number, ...more: string[]) => ({
+    media: [...audio(20_000, crypto(), ...more), ...audio(port, crypto(), ...more)],
+  });
+  for (const port of [19_999, 20_000, 20_001])
+    assert.equal(verdictOf(offerOf(pair(port))), "media-port", String(port));
+  assert.equal(verdictOf(offerOf(pair(20_002))), "granted");
+  const both = (port: number, ...more: string[]) => ({
+    media: [...audio(30_000, crypto(KEY_B), ...more), ...audio(port, crypto(KEY_B), ...more)],
+  });
+  assert.equal(verdictOf(answered(pair(20_002), both(30_001))), "media-port");
+  assert.equal(verdictOf(answered(pair(20_002), both(30_002))), "granted");
+  const mux = answered(pair(20_002, "rtcp-mux"), both(30_001, "rtcp-mux"));
+  assert.equal(verdictOf(mux), "granted");
+});
+
 test("payload types beyond what an order can name, or that mean nothing, are left out", () => {
   const types = Array.from({ length: MAX_ORDER_PAYLOADS + 8 }, (_, at) => 70 + at);
   const maps = types.map((type) => `a=rtpmap:${type} PCMU/8000`);
