@@ -3,6 +3,7 @@
  * One command for every program: `keyhole NAME …` hands the rest of its arguments to that program.
  */
 import { ConfigError, EXIT_CONFIG } from "../runtime/config-file.ts";
+import { RightsError } from "../runtime/rights.ts";
 
 interface Program {
   readonly summary: string;
@@ -40,7 +41,10 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   },
 };
 
-const EXIT_USAGE = 64; // EX_USAGE of sysexits.h
+// sysexits.h
+const EXIT_USAGE = 64;
+const EXIT_SYSTEM = 71;
+const EXIT_RIGHTS = 77;
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = argv;
@@ -60,10 +64,26 @@ function usage(): string {
   return `Usage: keyhole PROGRAM [options]\n\n${rows.join("")}\n'keyhole PROGRAM --help' tells more of each.\n`;
 }
 
+/** A fault of the machine or of its operator, in one line; our own faults keep their stack. */
+function explain(error: unknown): { readonly text: string; readonly code: number } | undefined {
+  if (error instanceof ConfigError) return { text: error.message, code: EXIT_CONFIG };
+  if (error instanceof RightsError) return { text: error.message, code: EXIT_RIGHTS };
+  if (!(error instanceof Error)) return undefined;
+  const { cause } = error;
+  if (isSystemError(error)) return { text: error.message, code: EXIT_SYSTEM };
+  if (!isSystemError(cause)) return undefined;
+  return { text: `${error.message}: ${cause.message}`, code: EXIT_SYSTEM };
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && "errno" in error;
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof ConfigError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = EXIT_CONFIG;
+  const explained = explain(error);
+  if (explained === undefined) throw error;
+  process.stderr.write(`keyhole: ${explained.text}\n`);
+  process.exitCode = explained.code;
 }

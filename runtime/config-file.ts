@@ -65,6 +65,15 @@ export function resolveConfigPath(file: string, path: string): string {
   return resolve(dirname(file), path);
 }
 
+/** The faults with the line of each, found later than by the schema. */
+export function locateFaults(text: string, faults: readonly ConfigFault[]): readonly ConfigFault[] {
+  return faults.map((found) => {
+    const path = found.path.split(/[.[\]]+/).filter((part) => part !== "");
+    const line = lineOfTomlPath(text, path);
+    return line === undefined ? found : { ...found, line };
+  });
+}
+
 function faultsOf(issue: z.core.$ZodIssue, text: string): readonly ConfigFault[] {
   if (issue.code === "unrecognized_keys")
     return issue.keys.map((key) => fault([...issue.path, key], "unknown key", text));

@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { ConfigError, type ConfigFault, resolveConfigPath } from "./config-file.ts";
+import { ConfigError, type ConfigFault, locateFaults, resolveConfigPath } from "./config-file.ts";
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
@@ -48,7 +48,9 @@ export class CredentialFiles {
 
   /** @throws ConfigError with every fault, if there was one. */
   throwFaults(): void {
-    if (this.#faults.length > 0) throw new ConfigError(this.#file, this.#faults);
+    if (this.#faults.length === 0) return;
+    const text = readFileSync(this.#file, "utf8");
+    throw new ConfigError(this.#file, locateFaults(text, this.#faults));
   }
 }
 
