@@ -234,7 +234,8 @@ export class Call implements Machine<CallInput, CallEffect> {
 
   #loseSession(session: string, now: Millis): readonly CallEffect[] {
     const effects = this.#dialogs.runSession(session, { kind: "session-lost" }, now);
-    return [report("error", "session-lost", { session }), ...effects];
+    const lost = report("error", "session-lost", { session });
+    return [lost, ...this.#dialogs.endUnclaimed("lost", session), ...effects];
   }
 
   #loseRecording(session: string, now: Millis): readonly CallEffect[] {

@@ -696,6 +696,17 @@ test("a session that the gateway lost is an alarm, and its dialog stays shut", (
   assert.deepEqual(call.feed({ kind: "session-lost", session: "s9" }), ["error session-lost s9"]);
 });
 
+test("an offer's session that the gateway lost is not asked for again: the answer gets its own", () => {
+  const call = new CallDriver().placed();
+  assert.deepEqual(call.feed({ kind: "session-lost", session: "s1" }), [
+    "error session-lost s1",
+    "close s1 (lost)",
+  ]);
+  call.respond(200, { body: "sealed answer" });
+  assert.deepEqual(call.answer(), [`put s2 1 ${CALL_HOLES}`]);
+  assert.equal(call.settle("s2", 1).at(-1), "forward 200 b1");
+});
+
 test("a recorder that refuses later shuts the holes where recording is required", () => {
   const call = new CallDriver().answered();
   assert.deepEqual(call.feed({ kind: "recording-refused", session: "s1" }), [
