@@ -63,6 +63,8 @@ export class IngestLink {
 
   /** Sends a close or a gap, or keeps it until the recorder is there. */
   send(message: AgentMessage): void {
+    // What was dropped of a session is told before its end.
+    if (message.kind === "close") this.#stateGap();
     const frame = encodeAgentMessage(message);
     if (this.#isConnected) this.#socket?.write(frame);
     else if (this.#queue.length < MAX_QUEUED_MESSAGES) this.#enqueue(frame);
