@@ -14,7 +14,11 @@ import {
 import { Secret } from "../../protocol/secret.ts";
 import { estimateIndex } from "../../protocol/srtp/packet-index.ts";
 import { ReplayWindow } from "../../protocol/srtp/replay-window.ts";
-import { SrtpReceiver, type UnprotectResult } from "../../protocol/srtp/srtp-receiver.ts";
+import {
+  FIRST_ROLLOVER_COUNTER_MAX,
+  SrtpReceiver,
+  type UnprotectResult,
+} from "../../protocol/srtp/srtp-receiver.ts";
 
 export interface MediaReceiver {
   /** True if what it opens is proven to come from a holder of the key. */
@@ -33,24 +37,26 @@ export type ReceiverChoice =
 /** Sources without a key that one stream remembers: they prove nothing of themselves. */
 export const MAX_CLEAR_SSRCS = 16;
 
-export function chooseReceiver(protection: OrderProtection): ReceiverChoice {
+/** @param isJoined The stream may have been going on for hours: its rollover counter is to be found. */
+export function chooseReceiver(protection: OrderProtection, isJoined = false): ReceiverChoice {
   switch (protection.kind) {
     case "pending":
       return { kind: "pending" };
     case "rtp":
       return { kind: "ready", receiver: new ClearReceiver() };
     case "srtp":
-      return chooseSrtp(protection.suite, protection.masterKeySalt);
+      return chooseSrtp(protection.suite, protection.masterKeySalt, isJoined);
   }
 }
 
-function chooseSrtp(suite: string, base64: string): ReceiverChoice {
+function chooseSrtp(suite: string, base64: string, isJoined: boolean): ReceiverChoice {
   if (!isSrtpSuite(suite) || !isSupportedSuite(suite))
     return { kind: "impossible", because: `crypto suite ${suite} is not supported` };
   const masterKeySalt = new Secret(Buffer.from(base64, "base64"));
   if (masterKeySalt.length !== masterKeySaltBytes(suite))
     return { kind: "impossible", because: `the key does not fit ${suite}` };
-  const srtp = new SrtpReceiver({ suite, masterKeySalt });
+  const late = isJoined ? { firstRolloverCounterMax: FIRST_ROLLOVER_COUNTER_MAX } : {};
+  const srtp = new SrtpReceiver({ suite, masterKeySalt }, late);
   masterKeySalt.wipe();
   return {
     kind: "ready",

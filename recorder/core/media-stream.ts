@@ -40,6 +40,7 @@ interface Waiting {
 }
 
 export class MediaStream {
+  readonly #isJoined: boolean;
   #order: KeylessStream;
   #keyDigest: string;
   #rtcpPort: number | undefined;
@@ -49,7 +50,9 @@ export class MediaStream {
   readonly #counts: Record<Component, Counts> = { rtp: noCounts(), rtcp: noCounts() };
   readonly #sequence = new SequenceTracker();
 
-  constructor(order: OrderStream) {
+  /** @param isJoined The call was going on before the recorder heard of it. */
+  constructor(order: OrderStream, isJoined = false) {
+    this.#isJoined = isJoined;
     this.#order = withoutKey(order);
     this.#rtcpPort = order.rtcpPort;
     this.#keyDigest = keyDigest(order);
@@ -141,7 +144,7 @@ export class MediaStream {
   }
 
   #choose(order: OrderStream): void {
-    const choice = chooseReceiver(order.protection);
+    const choice = chooseReceiver(order.protection, this.#isJoined);
     this.#impossible = choice.kind === "impossible" ? choice.because : undefined;
     if (choice.kind === "ready")
       this.#receivers = [choice.receiver, ...this.#receivers].slice(0, MAX_RECEIVERS);

@@ -59,8 +59,9 @@ export class Recording {
     this.startedAt = now;
     this.#revision = order.revision;
     this.#metadata = beginMetadata(order, rfc3339(now));
-    this.#streams = order.streams.map((stream) => new MediaStream(stream));
-    if (order.revision > 1) this.addGap(`joined at revision ${order.revision}`, now, now);
+    const isJoined = order.revision > 1;
+    this.#streams = order.streams.map((stream) => new MediaStream(stream, isJoined));
+    if (isJoined) this.addGap(`joined at revision ${order.revision}`, now, now);
   }
 
   get revision(): number {

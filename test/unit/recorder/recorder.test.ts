@@ -222,6 +222,21 @@ describe("packets", () => {
   });
 });
 
+describe("a recorder that comes to a call late", () => {
+  it("finds the rollover counter of a stream that has been going on for hours", () => {
+    const bench = new Bench();
+    const sender = senderOf();
+    let at = 0;
+    for (; at < 5 * 65_536; at += 30_000) sender.protectRtp(rtpOf(at));
+    bench.order(orderOf([callerStream()], { revision: 2 }));
+    bench.feed({ kind: "opened", recording: RECORDING });
+    bench.batch(capturedOf(sender.protectRtp(rtpOf(at))));
+    const report = reportOf(bench.close(countOf(1)));
+    assert.equal(report.streams[0]?.rtp.authenticated, 1);
+    assert.equal(report.streams[0]?.sources[0]?.firstIndex, at);
+  });
+});
+
 describe("close", () => {
   it("ends at once when all that the kernel counted is there", () => {
     const bench = new Bench();
