@@ -15,10 +15,10 @@ export default async function* report(source) {
     switch (type) {
       case "test:pass":
       case "test:fail": {
-        if (data.details.type === "suite") break;
         const file = fileOf(files, data.file);
+        if (data.nesting === 0) file.ms += data.details.duration_ms;
+        if (data.details.type === "suite" && type === "test:pass") break;
         file.tests += 1;
-        file.ms += data.nesting === 0 ? data.details.duration_ms : 0;
         if (type === "test:fail" && data.todo === undefined) {
           counts.failed += 1;
           file.failed += 1;

@@ -3,9 +3,7 @@
  * rollovers, with the speech equal octet for octet. Sockets on 127.0.0.1 only.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { createSocket, type Socket } from "node:dgram";
-import { once } from "node:events";
+import { createSocket } from "node:dgram";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,13 +18,19 @@ import { Secret } from "../../protocol/secret.ts";
 import type { MasterKey } from "../../protocol/srtp/packet-keys.ts";
 import { SrtpReceiver } from "../../protocol/srtp/srtp-receiver.ts";
 import { SrtpSender } from "../../protocol/srtp/srtp-sender.ts";
+import {
+  arrived,
+  freePort,
+  gstreamer,
+  HOST,
+  listen,
+  TIMEOUT_MS,
+  WAIT_MS,
+} from "./gstreamer-command.ts";
 
 const PACKET_OCTETS = 160;
 const FIRST_SEQUENCE_NUMBER = 65_500;
 const SSRC = 1234;
-const HOST = "127.0.0.1";
-const TIMEOUT_MS = 20_000;
-const WAIT_MS = 10_000;
 
 const SUITES = [
   { suite: "AES_CM_128_HMAC_SHA1_80", cipher: "aes-128-icm", auth: "hmac-sha1-80" },
@@ -140,58 +144,6 @@ for (const { suite, cipher, auth } of SUITES)
 
 const speechPacket = (at: number): Buffer =>
   speech.subarray(at * PACKET_OCTETS, (at + 1) * PACKET_OCTETS);
-
-interface Pipeline {
-  /** Waits for its end; fails with what it said. */
-  finished(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-function gstreamer(...pipeline: string[]): Pipeline {
-  const words = pipeline.join(" ").split(" ");
-  const child = spawn("gst-launch-1.0", ["-q", ...words], { stdio: ["ignore", "pipe", "pipe"] });
-  const watchdog = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS - 2000);
-  const closed = once(child, "close").finally(() => clearTimeout(watchdog));
-  let said = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.on("data", (chunk) => {
-      said += chunk;
-    });
-  return {
-    async finished() {
-      const [code] = await closed;
-      assert.equal(code, 0, said);
-    },
-    async stop() {
-      child.kill("SIGTERM");
-      const [code, signal] = await closed;
-      assert.ok(code === 0 || signal === "SIGTERM", said);
-    },
-  };
-}
-
-async function listen(): Promise<{ socket: Socket; port: number; packets: Buffer[] }> {
-  const socket = createSocket("udp4");
-  const packets: Buffer[] = [];
-  socket.on("message", (packet) => packets.push(packet));
-  socket.bind(0, HOST);
-  await once(socket, "listening");
-  return { socket, port: socket.address().port, packets };
-}
-
-async function freePort(): Promise<number> {
-  const { socket, port } = await listen();
-  socket.close();
-  await once(socket, "close");
-  return port;
-}
-
-/** Waits until so many packets are there. */
-async function arrived(packets: readonly Buffer[], count: number): Promise<void> {
-  const until = Date.now() + WAIT_MS;
-  while (packets.length < count && Date.now() < until) await sleep(20);
-  assert.ok(packets.length >= count, `${packets.length} of ${count} packets`);
-}
 
 /** Waits until a process of this machine listens on the UDP port. */
 async function bound(port: number): Promise<void> {

@@ -302,6 +302,11 @@ export class TestCall {
     return this.#captured(speaker, "rtp", at, this.#senders[speaker].protectRtp(rtp));
   }
 
+  /** An SRTP packet that another implementation made with the speaker's key. */
+  foreign(speaker: "caller" | "callee", at: number, srtp: Buffer): CapturedPacket {
+    return this.#captured(speaker, "rtp", at, srtp);
+  }
+
   /** One receiver report. */
   report(speaker: "caller" | "callee", at: number): CapturedPacket {
     const ssrc = speaker === "caller" ? 0x1111 : 0x2222;
@@ -356,6 +361,11 @@ export class TestCall {
     const nflog = encodeNflog({ family: 4, group: 5, payload: ip, captureMicros });
     return { captureMicros: captureMicros + 1500, nflog };
   }
+}
+
+/** Master key and salt in hexadecimal, as other implementations want it. */
+export function mediaKeyHex(speaker: keyof typeof KEYS): string {
+  return Buffer.from(KEYS[speaker], "base64").toString("hex");
 }
 
 function sender(speaker: keyof typeof KEYS): SrtpSender {
