@@ -5,13 +5,14 @@
 
 import { ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
+import { parseAuthValue } from "../../protocol/sip/credentials.ts";
 import type { Peer } from "../../protocol/sip/flow.ts";
 import { proxyBranch } from "../../protocol/sip/loop.ts";
 import { canonicalName, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
 import { forwardRequest, recordRoutes } from "../../protocol/sip/proxy.ts";
 import { serializeWarning } from "../../protocol/sip/warning.ts";
 import { listenerOf, listenerUri, type SipPolicy } from "./sip-policy.ts";
-import type { Refusal } from "./verdict.ts";
+import { parsed, type Refusal } from "./verdict.ts";
 
 /** Who stands at the other end of a hop. */
 export type Neighbour = Pick<Peer, "transport" | "address" | "localAddress">;
@@ -47,10 +48,15 @@ export function leavingRequest(leaving: Leaving): SipRequest | undefined {
 function withoutOwnCredentials(request: SipRequest, { domains }: SipPolicy): SipRequest {
   const headers = request.headers.filter(
     ({ name, value }) =>
-      canonicalName(name) !== "proxy-authorization" ||
-      !domains.some((realm) => value.includes(`realm="${realm}"`)),
+      canonicalName(name) !== "proxy-authorization" || !domains.includes(realmOf(value) ?? ""),
   );
   return headers.length === request.headers.length ? request : { ...request, headers };
+}
+
+/** The realm however it is spaced and quoted; undefined for what are no credentials. */
+function realmOf(credentials: string): string | undefined {
+  const read = parsed(() => parseAuthValue(credentials));
+  return read.ok ? read.value.params.get("realm") : undefined;
 }
 
 export interface RefusalParts {

@@ -152,3 +152,15 @@ test("a dialog's request whose way back is gone is answered for it, and the loss
   assert.equal(statusOf(proxy.feed({ ...lost, reason: "transport" })), 500);
   assert.deepEqual(proxy.feed({ ...lost, reason: "transport" }), []);
 });
+
+test("credentials for our realm stay here, however they are written; those for others pass", () => {
+  const realms = ['realm="atlanta.example.com"', 'REALM = "atlanta.example.com"'];
+  for (const realm of realms) {
+    const rows = [`Proxy-Authorization: Digest username="alice", ${realm}, nonce="n"`];
+    const [sent] = requestsOf(new ProxyDriver().receive(request({ rows })));
+    assert.equal(headerValue(sent?.request ?? request(), "Proxy-Authorization"), undefined, realm);
+  }
+  const rows = ['Proxy-Authorization: Digest username="alice", realm="biloxi.example.com"'];
+  const [sent] = requestsOf(new ProxyDriver().receive(request({ rows })));
+  assert.match(headerValue(sent?.request ?? request(), "Proxy-Authorization") ?? "", /biloxi/);
+});
