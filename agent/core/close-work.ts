@@ -137,7 +137,9 @@ function finishClose(state: AgentState, session: Session, cause: CloseCause, now
   }
   state.sessions.delete(session.id);
   report(state, session, cause);
-  if (session.recording !== undefined) {
+  // One adopted from an earlier agent, and not put again: whether it was recorded only the recorder knows.
+  const isAdopted = session.revision === 0;
+  if (session.recording !== undefined || isAdopted) {
     const [counters, reason] = [recorderCounters(session), reasonOf(cause)];
     const { id, exact } = session;
     state.emit({ kind: "relay-close", session: id, reason, counters, exact });

@@ -659,3 +659,20 @@ test("counts from before rules were lost are not called exact", () => {
   assert.deepEqual(closed?.ok && [closed.exact, closed.counters?.["alice"]?.packets], [false, 1]);
   assert.equal(bench.of("relay-close")[0]?.exact, false);
 });
+
+test("a session that a restarted agent closes unasked is closed at the recorder too, with its counts", () => {
+  const bench = AgentBench.ready();
+  bench.ask(put(1, [any], { recording: RECORDED }));
+  bench.kernel.pass(ANY);
+  bench.restart(true);
+  bench.kernel.pass(ANY);
+  bench.close();
+  const to = { address: ALICE, port: 20_000 };
+  assert.deepEqual(bench.of("relay-close").at(-1), {
+    kind: "relay-close",
+    session: "s1",
+    reason: "bye",
+    counters: { alice: { packets: 2, bytes: 200, to } },
+    exact: true,
+  });
+});
