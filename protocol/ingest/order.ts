@@ -54,7 +54,8 @@ const stream = z.strictObject({
 
 const recordingOrder = z.strictObject({
   version: z.literal(1),
-  recording: z.uuid(),
+  /** In lower case, as files and ledger have it. */
+  recording: z.uuid().lowercase(),
   session: z.string().min(1).max(256),
   revision: z.int().min(1),
   callId: text,

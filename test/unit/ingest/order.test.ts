@@ -25,6 +25,11 @@ describe("recording order", () => {
   const bad: readonly [string, unknown, string][] = [
     ["another version", { ...order, version: 2 }, "version"],
     ["a recording id that is no UUID", { ...order, recording: "../../etc" }, "recording"],
+    [
+      "a recording id in capitals",
+      { ...order, recording: order.recording.toUpperCase() },
+      "recording",
+    ],
     ["revision 0", { ...order, revision: 0 }, "revision"],
     ["a time without zone", { ...order, startedAt: "2026-01-01T00:00:00" }, "startedAt"],
     ["an unknown policy", { ...order, policy: "as-captured" }, "policy"],
