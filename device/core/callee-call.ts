@@ -143,7 +143,8 @@ export class CalleeCall {
     if (input.kind === "transaction-failed") return this.#lost(input.key);
     if (input.kind !== "offer-opened") return [];
     const { verified, firstKey } = input;
-    if (verifiedFault(verified, this.#invite, "From", now) !== undefined || !this.#isForUs())
+    const { uri: caller } = messageAddress(this.#invite, "From");
+    if (verifiedFault(verified, this.#invite, caller, now) !== undefined || !this.#isForUs())
       return this.#refuse(REFUSALS.headersDiffer);
     return this.#alert(verified.sdp, firstKey, now);
   }

@@ -201,7 +201,7 @@ export class CallerCall {
       if (input.kind === "not-opened")
         return leg.hangUp({ reason: `the answer is not acceptable (${input.code})` });
       if (input.kind === "answer-opened") {
-        const fault = verifiedFault(input.verified, state.response, "To", now);
+        const fault = verifiedFault(input.verified, state.response, this.#setting.target, now);
         return fault === undefined
           ? this.#answered(state.offered, input.verified.sdp, leg)
           : leg.hangUp({ reason: fault });

@@ -6,7 +6,6 @@ import type { VerifiedEntity } from "../../protocol/body/signed-entity.ts";
 import { isProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import type { SipMessage } from "../../protocol/sip/message.ts";
-import { messageAddress } from "../../protocol/sip/name-addr.ts";
 import { signedHeadersFault } from "../../protocol/sip/signed-headers.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
 
@@ -16,18 +15,17 @@ const HEADER_FAULTS = {
 } as const;
 
 /**
- * The fault in words, or undefined. The signer must hold the address of record in `field`: From
- * of an offer, To of an answer.
+ * The fault in words, or undefined. The signer must hold the address of record `signer`: the From of
+ * an offer; whom we called, of an answer, since anybody on the path may write a To.
  */
 export function verifiedFault(
-  { signer, sipfrag }: VerifiedEntity,
+  body: VerifiedEntity,
   message: SipMessage,
-  field: "From" | "To",
+  signer: string,
   now: Millis,
 ): string | undefined {
-  const { uri } = messageAddress(message, field);
-  if (!signer.uris.some((each) => isSameUser(each, uri))) return `signed by another than ${field}`;
-  const fault = signedHeadersFault(message, sipfrag, now);
+  if (!body.signer.uris.some((each) => isSameUser(each, signer))) return "signed by somebody else";
+  const fault = signedHeadersFault(message, body.sipfrag, now);
   return fault === undefined ? undefined : HEADER_FAULTS[fault];
 }
 

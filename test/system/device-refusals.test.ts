@@ -287,7 +287,7 @@ const BAD_ANSWERS: readonly (readonly [name: string, answer: () => Answer, reaso
   [
     "a signature of the caller's own",
     () => (invite) => sealedAnswer(invite, { signer: house.identity("alice") }),
-    /another than To/,
+    /signed by somebody else/,
   ],
 ];
 

@@ -204,7 +204,24 @@ const ANSWERS: readonly (readonly [name: string, options: WorldOptions, reason: 
         verified: { ...result.verified, signer: { ...result.verified.signer, uris: [ALICE] } },
       })),
     },
-    /another than To/,
+    /signed by somebody else/,
+  ],
+  [
+    "another recipient who writes himself into To",
+    {
+      tamper: onAnswer((m) => withHeader(m, "To", "<sip:mallory@example.com>;tag=h")),
+      tamperResult: opened((result) => ({
+        ...result,
+        verified: {
+          ...result.verified,
+          signer: { ...result.verified.signer, uris: ["sip:mallory@example.com"] },
+          sipfrag: result.verified.sipfrag.map(([name, value]) =>
+            name === "To" ? [name, "<sip:mallory@example.com>;tag=h"] : [name, value],
+          ),
+        },
+      })),
+    },
+    /signed by somebody else/,
   ],
   [
     "another contact than was signed",
