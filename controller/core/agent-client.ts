@@ -20,6 +20,7 @@ import {
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { AgentClientEffect, AgentClientInput, WantedSession } from "./agent-client-port.ts";
+import { HeldPuts } from "./held-puts.ts";
 import { sharePackets } from "./share-packets.ts";
 import type { GatewayVerdict } from "./verdict.ts";
 
@@ -43,12 +44,6 @@ interface Pending {
   readonly leaving?: readonly WantedSession[];
 }
 
-/** A put that waits for another session to make room. */
-interface Held {
-  readonly wanted: WantedSession;
-  readonly deadline: Millis;
-}
-
 interface Kept {
   readonly wanted: WantedSession;
   readonly renewAt: Millis;
@@ -62,8 +57,7 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   /** Puts on their way, by request id. */
   readonly #asking = new Map<string, WantedSession>();
   readonly #pending = new Map<string, Pending>();
-  /** By session. */
-  readonly #held = new Map<string, Held>();
+  readonly #held = new HeldPuts();
   #requests = 0;
   #epoch = 0;
 
@@ -104,8 +98,8 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
   deadline(): Millis | undefined {
     if (this.#link.kind === "down") return this.#link.retryAt;
-    const waiting = [...this.#pending.values(), ...this.#held.values()];
-    const times = waiting.map(({ deadline }) => deadline);
+    const times = [...this.#pending.values()].map(({ deadline }) => deadline);
+    times.push(...this.#held.deadlines());
     if (this.#link.kind === "up")
       times.push(...[...this.#kept.values()].map(({ renewAt }) => renewAt));
     return times.length === 0 ? undefined : Math.min(...times);
@@ -129,27 +123,25 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   #lose(now: Millis): readonly AgentClientEffect[] {
     const wasUp = this.#link.kind === "up";
     this.#link = { kind: "down", retryAt: now + RECONNECT_MS };
-    const unsettled = [...this.#asking.values(), ...[...this.#held.values()].map(wantedOf)];
+    const unsettled = [...this.#asking.values(), ...this.#held.takeAll().map(wantedOf)];
     const failed = unsettled.map((wanted) => fail(wanted, "gateway-gone"));
     this.#pending.clear();
     this.#asking.clear();
-    this.#held.clear();
     return [...(wasUp ? [{ kind: "availability", up: false } as const] : []), ...failed];
   }
 
   #put(wanted: WantedSession, now: Millis, timeoutMs: number): readonly AgentClientEffect[] {
     if (this.#link.kind !== "up") return [fail(wanted, "gateway-gone")];
-    this.#held.set(wanted.session, { wanted, deadline: now + timeoutMs });
+    this.#held.hold({ wanted, deadline: now + timeoutMs });
     return [];
   }
 
   /** Sends the puts that nothing stands in the way of any more. */
   #release(now: Millis): readonly AgentClientEffect[] {
-    return [...this.#held.values()].flatMap(({ wanted, deadline }) => {
-      if (this.#isObstructed(wanted)) return [];
-      this.#held.delete(wanted.session);
-      return this.#send(wanted, now, deadline - now);
-    });
+    return this.#held.release(
+      (wanted) => this.#isObstructed(wanted),
+      ({ wanted, deadline }) => this.#send(wanted, now, deadline - now),
+    );
   }
 
   #isObstructed(wanted: WantedSession): boolean {
@@ -176,7 +168,7 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
     const kept = this.#kept.get(session);
     const leaving = kept === undefined ? [] : [kept.wanted];
     this.#kept.delete(session);
-    this.#held.delete(session);
+    this.#held.drop(session);
     for (const [id, wanted] of this.#asking)
       if (wanted.session === session) {
         leaving.push(wanted);
@@ -193,7 +185,7 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   #closeAll(reason: string, now: Millis): readonly AgentClientEffect[] {
     const asked = [...this.#asking.values()].map(({ session }) => session);
     const sessions = new Set([...this.#kept.keys(), ...asked]);
-    this.#held.clear();
+    this.#held.takeAll();
     return [...sessions].flatMap((session) => this.#close(session, reason, now));
   }
 
@@ -278,8 +270,7 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
       return [{ kind: "connect" }];
     }
     const late = [...this.#pending].filter(([, { deadline }]) => deadline <= now);
-    const stuck = [...this.#held.values()].filter(({ deadline }) => deadline <= now);
-    for (const { wanted } of stuck) this.#held.delete(wanted.session);
+    const stuck = this.#held.takeLate(now);
     return [
       ...stuck.map(({ wanted }) => fail(wanted, "gateway-refused", "ERR_CONTROL_STATE")),
       ...late.flatMap(([id, pending]) => this.#expire(id, pending)),
