@@ -25,6 +25,8 @@ import { recordingPath, syncDirectory } from "./store-directory.ts";
 export const FLUSH_MS = 1000;
 /** Octets of one recording that may wait for the disk. */
 export const MAX_WAITING_BYTES = 32 * 1024 * 1024;
+/** Octets of all recordings together that may wait for the disk: ten seconds of a thousand calls. */
+export const MAX_ALL_WAITING_BYTES = 256 * 1024 * 1024;
 /** Octets that are written without waiting for the next commit. */
 export const EARLY_WRITE_BYTES = 256 * 1024;
 
@@ -39,6 +41,8 @@ export interface StoreOptions {
   /** A recording cannot be written any more. */
   readonly onFailed: (recording: string, reason: string) => void;
   readonly clock?: () => number;
+  /** Instead of `MAX_ALL_WAITING_BYTES`. */
+  readonly maxAllWaitingBytes?: number;
 }
 
 /** Packets are joined into blocks of about this many octets: no packet is cut by a chunk's end. */
@@ -62,6 +66,7 @@ export class RecordingStore {
   readonly #clock: () => number;
   readonly #open = new Map<string, OpenFile>();
   #timer: NodeJS.Timeout | undefined;
+  #allWaitingBytes = 0;
   #flushing: Promise<void> = Promise.resolve();
 
   constructor(options: StoreOptions) {
@@ -91,6 +96,7 @@ export class RecordingStore {
       await entry.work;
     } catch (error) {
       this.#open.delete(recording);
+      this.#forgetWaiting(entry);
       if (interruption !== undefined) this.#options.interrupted.give(recording, interruption);
       throw error;
     }
@@ -173,12 +179,24 @@ export class RecordingStore {
       last.bytes += octets.length;
     } else entry.waiting.push({ type, octets: [octets], bytes: octets.length });
     entry.waitingBytes += octets.length;
-    if (entry.waitingBytes > MAX_WAITING_BYTES) this.#fail(recording, "the disk is too slow");
+    this.#allWaitingBytes += octets.length;
+    if (this.#isBeyondBounds(entry)) this.#fail(recording, "the disk is too slow");
     else if (entry.waitingBytes > EARLY_WRITE_BYTES && !entry.isWriteDue) {
       entry.isWriteDue = true;
       void this.#writeOut(recording, entry);
     }
     this.#timer ??= setTimeout(() => void this.#flush(), FLUSH_MS);
+  }
+
+  #forgetWaiting(entry: OpenFile): void {
+    this.#allWaitingBytes -= entry.waitingBytes;
+    entry.waiting = [];
+    entry.waitingBytes = 0;
+  }
+
+  #isBeyondBounds({ waitingBytes }: OpenFile): boolean {
+    const { maxAllWaitingBytes = MAX_ALL_WAITING_BYTES } = this.#options;
+    return waitingBytes > MAX_WAITING_BYTES || this.#allWaitingBytes > maxAllWaitingBytes;
   }
 
   /** Writes everything that waits, then has each file made durable; one round at a time. */
@@ -204,8 +222,7 @@ export class RecordingStore {
 
   async #write(entry: OpenFile, file: SealedFile): Promise<void> {
     const { waiting } = entry;
-    entry.waiting = [];
-    entry.waitingBytes = 0;
+    this.#forgetWaiting(entry);
     entry.isWriteDue = false;
     if (waiting.length === 0) return;
     entry.isUnsynced = true;
@@ -229,6 +246,7 @@ export class RecordingStore {
     const entry = this.#open.get(recording);
     if (entry === undefined) return;
     this.#open.delete(recording);
+    this.#forgetWaiting(entry);
     const [openedAt, since] = [entry.openedAt, this.#clock()];
     const interruption = { openedAt, since, reason: `the store failed: ${reason}` };
     // Only what nobody writes any more can be ended by another hand.

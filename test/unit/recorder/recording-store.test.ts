@@ -50,7 +50,7 @@ const packet = (at: number, bytes = 160) => {
 let stores = 0;
 
 /** A store and what failed in it. `again` is what a restarted recorder finds. */
-async function open(directory = join(root, `${stores++}`)) {
+async function open(directory = join(root, `${stores++}`), bounds = {}) {
   await prepareStore(directory);
   const ledger = await LedgerFile.open(ledgerPath(directory), ledgerKey.privateKey, () => NOW);
   const common = { directory, archiveKeys: [archiveKey.publicKey], ledger, sodium };
@@ -59,6 +59,7 @@ async function open(directory = join(root, `${stores++}`)) {
   const failed: string[] = [];
   const store = new RecordingStore({
     ...common,
+    ...bounds,
     clock,
     interrupted,
     onFailed: (recording, reason) => failed.push(`${recording} ${reason}`),
@@ -153,6 +154,19 @@ describe("recording store", () => {
     await opening;
     assert.deepEqual(failed, [`${RECORDING} the disk is too slow`]);
     assert.equal(await store.finish(RECORDING, metadata, report), false);
+    await close();
+  });
+
+  it("gives up whose packets are too many for all together, and has room again for the rest", async () => {
+    const bounds = { maxAllWaitingBytes: 100_000 };
+    const { store, failed, close } = await open(undefined, bounds);
+    const [first, second] = [RECORDING, "1b2f6c0e-5d1c-4d8f-9a3e-1f2a3b4c5d6e"];
+    await Promise.all([first, second].map((recording) => store.open(recording, metadata)));
+    store.writePackets(first, [packet(1, 60_000)]);
+    store.writePackets(second, [packet(1, 60_000)]);
+    assert.deepEqual(failed, [`${second} the disk is too slow`]);
+    store.writePackets(first, [packet(2, 30_000)]);
+    assert.equal(await store.finish(first, metadata, report), true);
     await close();
   });
 
