@@ -1,5 +1,6 @@
 /** The demo's three calls: each is placed, shown step by step, and laid beside its recording. */
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CallReport, type CallStep, placeCall } from "./call.ts";
 import { placeControlCall } from "./control-call.ts";
@@ -7,8 +8,9 @@ import type { CallFigures, DemoFigures } from "./demo-report.ts";
 import type { Screen } from "./demo-screen.ts";
 import { readIdentity } from "./identities.ts";
 import type { JsonObject } from "./lab-process.ts";
+import { type NamedSecret, privateKeysIn, searchLog } from "./log-search.ts";
 import { isComplete, mediaFigures } from "./media-figures.ts";
-import { callSecrets, isOffer } from "./media-keys.ts";
+import { callSecrets, isOffer, sealedForms } from "./media-keys.ts";
 import { isMatrixAsPromised, type Phase, type PinholeMatrix } from "./pinhole-matrix.ts";
 import { readRecording } from "./recording.ts";
 import { readSignalling } from "./signalling.ts";
@@ -17,6 +19,7 @@ import type { TcpStream } from "./tcp-streams.ts";
 import { type Findings, isAllFound, isAnythingFound, searchSignalling } from "./wire-tap.ts";
 
 const HASH_DIGITS = 16;
+const MASTER_KEY_BYTES = 16; // AES_CM_128 (RFC 4568 §6.2)
 
 export async function placeDemoCalls(
   screen: Screen,
@@ -40,19 +43,35 @@ export async function placeDemoCalls(
     hangUp: "bob",
     onStep: (step, details) => showStep(screen, step, details),
   });
+  const { offer, answer } = sealedForms(readSignalling(patent.signalling));
+  const isPatentForm = offer === "enveloped" && answer === "encrypted";
+  screen.check(isPatentForm, "alice sent EnvelopedData, bob EncryptedData");
   const patentCall = await examine(screen, stage, patent, join(out, "patent-call"));
 
   screen.section("What a proxy that is not trusted could read");
   const control = await placeControlCall(stage, join(out, "control-call"));
+  const sealed = await searchCall(stage, call.signalling);
+  const sealedAsPatent = await searchCall(stage, patent.signalling);
+  const inClear = await searchCall(stage, control);
   const search = {
-    sealed: await findings(stage, call.signalling),
-    patent: await findings(stage, patent.signalling),
-    control: await findings(stage, control),
+    sealed: sealed.findings,
+    patent: sealedAsPatent.findings,
+    control: inClear.findings,
   };
   const sdpSeenOutsideTrusted = [search.sealed, search.patent].some(isAnythingFound);
   screen.check(!sdpSeenOutsideTrusted, "sealed calls: no SRTP key, no m=, c= or a=crypto line");
   screen.check(isAllFound(search.control), "a call in clear: the same search finds all of them");
-  return { ...figures, sdpSeenOutsideTrusted, search, pinholes: call.pinholes, patentCall };
+  const secrets = [sealed, sealedAsPatent, inClear].flatMap((each) => each.secrets);
+  const seenInLogs = searchLogs(stage, secrets);
+  screen.check(
+    seenInLogs.length === 0,
+    "logs of all programs: no private key, first key, media key or SDP",
+    seenInLogs.join(", "),
+  );
+  return {
+    ...{ ...figures, sdpSeenOutsideTrusted, search, seenInLogs },
+    ...{ pinholes: call.pinholes, patentCall },
+  };
 }
 
 /** Lays a call beside its recording. */
@@ -95,10 +114,29 @@ async function examine(
   };
 }
 
-async function findings(stage: Stage, streams: readonly TcpStream[]): Promise<Findings> {
+/** Searches a call's signalling for its media keys and SDP; names its keys for other searches. */
+async function searchCall(
+  stage: Stage,
+  streams: readonly TcpStream[],
+): Promise<{ findings: Findings; secrets: readonly NamedSecret[] }> {
   const bob = readIdentity(stage.site.keys, "bob");
-  const { mediaKeys } = await callSecrets(readSignalling(streams), bob);
-  return searchSignalling(streams, mediaKeys);
+  const { mediaKeys, firstKey } = await callSecrets(readSignalling(streams), bob);
+  const secrets = mediaKeys.flatMap((octets) => [
+    { name: "media key and salt", octets },
+    { name: "media key", octets: octets.subarray(0, MASTER_KEY_BYTES) },
+  ]);
+  if (firstKey !== undefined) secrets.push({ name: "first key", octets: firstKey });
+  return { findings: searchSignalling(streams, mediaKeys), secrets };
+}
+
+/** What the logs hold and should not, as `log: name`. @throws Error if there is no log. */
+function searchLogs({ site }: Stage, secrets: readonly NamedSecret[]): readonly string[] {
+  const all = [...secrets, ...privateKeysIn(site.keys)];
+  const logs = readdirSync(site.logs);
+  if (logs.length === 0) throw new Error("no program wrote a log");
+  return logs.flatMap((log) =>
+    searchLog(readFileSync(join(site.logs, log), "utf8"), all).map((name) => `${log}: ${name}`),
+  );
 }
 
 const sha256 = (octets: Buffer): string => createHash("sha256").update(octets).digest("hex");

@@ -31,6 +31,8 @@ export interface DemoFigures extends CallFigures {
     /** The same search of a call in clear: it must find everything. */
     readonly control: Findings;
   };
+  /** Keys and SDP found in the logs, as `log: name`; the names are no secret. */
+  readonly seenInLogs: readonly string[];
   readonly pinholes: Readonly<Record<Phase, PinholeMatrix>>;
   /** The same call in the patent's form, without test packets. */
   readonly patentCall: CallFigures;

@@ -3,6 +3,7 @@
  * bob's private key. The search for them starts from here. Pure.
  */
 import { openAnswer, openOffer } from "../protocol/body/open-body.ts";
+import { type CmsMessage, decodeMessage } from "../protocol/cms/message.ts";
 import type { Identity } from "../protocol/pki/signed-data.ts";
 import { headerValue, type SipMessage } from "../protocol/sip/message.ts";
 import type { PassedMessage } from "./signalling.ts";
@@ -31,6 +32,18 @@ export async function callSecrets(
   const opened = await openOffer({ ...bodyOf(offer), holder: bob });
   const answered = await openAnswer({ ...bodyOf(answer), firstKey: opened.firstKey });
   return secretsOf([opened.entity, answered.entity], opened.firstKey.cek.expose());
+}
+
+/** The CMS content types in which this call's offer and answer are sealed. */
+export function sealedForms(messages: readonly PassedMessage[]): {
+  readonly offer: CmsMessage["kind"] | undefined;
+  readonly answer: CmsMessage["kind"] | undefined;
+} {
+  const formOf = (isIt: (message: SipMessage) => boolean): CmsMessage["kind"] | undefined => {
+    const found = messages.find(({ message }) => isIt(message))?.message;
+    return found === undefined ? undefined : decodeMessage(found.body).kind;
+  };
+  return { offer: formOf(isOffer), answer: formOf(isAnswer) };
 }
 
 export const isOffer = (message: SipMessage): boolean =>

@@ -104,7 +104,7 @@ const sealed = async (sdp: Buffer, more: Partial<SealedParts> = {}): Promise<Sip
 
 interface BadOffer {
   readonly name: string;
-  readonly status: number | readonly number[];
+  readonly status: number;
   readonly make: () => Promise<SipRequest>;
 }
 
@@ -158,7 +158,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
   },
   {
     name: "no signature",
-    status: [488, 495],
+    status: 488,
     make: async () => withSealedEntity(forgeInvite(), unsignedEntity(forgeSdp()), parts),
   },
   {
@@ -168,7 +168,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
   },
   {
     name: "the signature of a stranger with alice's name",
-    status: [403, 488],
+    status: 488,
     make: () => sealed(forgeSdp(), { signer: readIdentity(strangersKeys, "alice") }),
   },
   {
@@ -183,8 +183,8 @@ describe("an offer is refused and opens nothing:", () => {
     test(name, async () => {
       const invite = await make();
       const response = await send(invite);
-      assert([status].flat().includes(response.status), `${response.status}`);
-      if (response.status === 488) assert.match(headerValue(response, "Warning") ?? "", /^3\d\d /);
+      assert.equal(response.status, status);
+      if (status === 488) assert.match(headerValue(response, "Warning") ?? "", /^3\d\d /);
       await assertNothingOpened();
       assertLogged(invite);
       assert.equal(bob.inviteOf(invite), undefined);

@@ -31,6 +31,7 @@ test("the demo holds what it shows, in less than a minute, and says so in JSON",
   assert(report.runMs < TIME_LIMIT_MS, `${report.runMs} ms`);
   assert.equal(report.bodySha256?.equal, true);
   assert.equal(report.sdpSeenOutsideTrusted, false);
+  assert.deepEqual(report.seenInLogs, []);
   for (const phase of PHASES) assert.deepEqual(report.pinholes?.[phase], PROMISED[phase]);
   for (const { media, recording } of [report, report.patentCall ?? {}]) {
     assert(media !== undefined && recording !== undefined);
