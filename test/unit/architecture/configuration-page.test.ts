@@ -23,6 +23,16 @@ const files = [...PAGE.matchAll(/^## (\S+\.toml)\n\n```toml\n(.*?)```/gms)].map(
   ([, name = "", text = ""]) => ({ name, text }),
 );
 
+const common = /^```toml\n(.*?)```/ms.exec(PAGE)?.[1] ?? "";
+
+for (const name of ["agent.toml", "controller.toml", "recorder.toml"])
+  test(`the tables that the gateway's programs share are taken in ${name}`, () => {
+    const schema = SCHEMAS[name];
+    const own = files.find((file) => file.name === name)?.text ?? "";
+    assert.ok(schema !== undefined && common.includes("[process]") && common.includes("[log]"));
+    assert.doesNotThrow(() => parseConfig(`${own}${common}`, schema, name));
+  });
+
 test("the page has a file for each program that has one", () => {
   assert.deepEqual(files.map(({ name }) => name).sort(), Object.keys(SCHEMAS));
 });

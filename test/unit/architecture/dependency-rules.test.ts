@@ -1,10 +1,11 @@
 /** The rules of .dependency-cruiser.cjs find what they forbid, type-only imports included. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
+import { cruiseFault } from "../../../scripts/cruise-fault.ts";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
 
@@ -78,6 +79,20 @@ test("a lawful tree passes, and its modules are seen", () => {
   const { status, out } = cruise(LAWFUL);
   assert.equal(status, 0, out);
   assert.match(out, /no dependency violations found \((\d+) modules/);
+  assert.equal(cruiseFault(out, Object.keys(LAWFUL).length), undefined);
+  assert.match(cruiseFault(out, 100) ?? "", /^only \d+ modules were cruised, of 100 files$/);
+});
+
+test("a cruise that saw nothing is a fault, though it reports success", () => {
+  assert.match(cruiseFault("✔ no dependency violations found (0 modules)", 1) ?? "", /^only 0 /);
+  assert.match(cruiseFault("", 1) ?? "", /^only 0 /);
+});
+
+test("the types are read by a TypeScript that dependency-cruiser understands", () => {
+  const { version } = JSON.parse(
+    readFileSync(join(ROOT, "node_modules/typescript/package.json"), "utf8"),
+  ) as { version: string };
+  assert.ok(Number.parseInt(version, 10) < 7, version);
 });
 
 for (const { name, rule, file, text } of FORBIDDEN)
