@@ -4,12 +4,21 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DEBIAN_PACKAGES } from "./debian-packages.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const NODE_PACKAGE = `node-linux-${process.arch}`;
 const NODE = join(ROOT, "node_modules/.bin/node");
 const STAMP = join(ROOT, "node_modules/.keyhole-setup");
 const LOG = join(ROOT, "out/setup.log");
@@ -67,6 +76,8 @@ function installNpmPackages() {
   if (stamp() === wanted) return;
   say("npm packages to install (package-lock.json), among them the pinned Node runtime:");
   step("npm install", ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"]);
+  // Some versions of npm do not link a program that two optional packages offer.
+  if (!existsSync(NODE)) symlinkSync(`../${NODE_PACKAGE}/bin/node`, NODE);
   // cap links against libpcap: the checks do without it, everything that runs needs it.
   if (task !== "check") {
     step("npm rebuild cap", ["npm", "rebuild", "cap"]);
@@ -88,7 +99,7 @@ function withPinnedNode() {
   return {
     ...process.env,
     PATH: `${bin}:${process.env.PATH ?? ""}:/usr/sbin:/sbin`,
-    npm_config_nodedir: join(ROOT, `node_modules/node-linux-${process.arch}`),
+    npm_config_nodedir: join(ROOT, "node_modules", NODE_PACKAGE),
     DEBIAN_FRONTEND: "noninteractive",
   };
 }
