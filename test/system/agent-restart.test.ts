@@ -158,11 +158,14 @@ test("the agent is dead: the kernel closes every hole by itself, and a late succ
   const diedAt = Date.now();
   assert.deepEqual(await probes.try([bob]), [true], "not at once");
   let isOpen = true;
-  while (isOpen && Date.now() - diedAt < DEAD_MAN_MS + 500) {
+  let lastPassedMs = 0;
+  while (isOpen && lastPassedMs < DEAD_MAN_MS) {
     await sleep(250);
+    const askedMs = Date.now() - diedAt;
     [isOpen = true] = await probes.try([bob]);
+    if (isOpen) lastPassedMs = askedMs;
   }
-  assert.equal(isOpen, false);
+  assert.ok(lastPassedMs < DEAD_MAN_MS, `a packet sent after ${lastPassedMs} ms passed`);
   const closedAfterMs = Date.now() - diedAt;
   assert.ok(closedAfterMs > 4_000, `a restart has its time: ${closedAfterMs} ms`);
 
