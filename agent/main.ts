@@ -15,6 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .description("opens and closes pinholes on the gateway, copies what they let through")
     .requiredOption("--config <file>", "TOML configuration")
     .option("--print-rules", "print the firewall table that the agent would make, and end")
+    .exitOverride()
     .parse([...argv], { from: "user" })
     .opts<{ config: string; printRules?: boolean }>();
   const config = readAgentConfig(options.config);

@@ -2,6 +2,7 @@
 /**
  * One command for every program: `keyhole NAME …` hands the rest of its arguments to that program.
  */
+import { EXIT_USAGE, usageExitCode } from "../runtime/command-line.ts";
 import { ConfigError, EXIT_CONFIG } from "../runtime/config-file.ts";
 import { RightsError } from "../runtime/rights.ts";
 
@@ -42,7 +43,6 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
 };
 
 // sysexits.h
-const EXIT_USAGE = 64;
 const EXIT_SYSTEM = 71;
 const EXIT_RIGHTS = 77;
 
@@ -83,7 +83,6 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const explained = explain(error);
-  if (explained === undefined) throw error;
-  process.stderr.write(`keyhole: ${explained.text}\n`);
-  process.exitCode = explained.code;
+  if (explained !== undefined) process.stderr.write(`keyhole: ${explained.text}\n`);
+  process.exitCode = explained?.code ?? usageExitCode(error);
 }

@@ -2,7 +2,8 @@
  * `keyhole ca`: makes the certificates and keys that a first installation needs. Touches the
  * directory named on its command line, stdout and stderr.
  */
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError } from "commander";
+import { EXIT_USAGE, usageExitCode } from "../runtime/command-line.ts";
 import { planAuthority } from "./core/authority-plan.ts";
 import { formatPlanTable } from "./core/plan-table.ts";
 import { CannotWriteError, makeAuthority } from "./io/make-authority.ts";
@@ -17,7 +18,6 @@ interface InitOptions {
 }
 
 // Exit codes of sysexits.h.
-const EXIT_USAGE = 64;
 const EXIT_CANNOT_CREATE = 73;
 
 const AUTHORITY_DAYS = 3650;
@@ -51,8 +51,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    return usageExitCode(error);
   }
 }
 

@@ -2,16 +2,16 @@
  * `keyhole controller`: gives up the rights it does not need, reads its files, serves until it is
  * told to stop.
  */
-import { Command, CommanderError } from "commander";
+import { Command } from "commander";
+import { usageExitCode } from "../runtime/command-line.ts";
 import { readConfig } from "../runtime/config-file.ts";
 import { createLogger } from "../runtime/logger.ts";
 import { assumeRights } from "../runtime/rights.ts";
+import { stopSignal } from "../runtime/stop-signal.ts";
 import { type ControllerConfig, controllerSchema } from "./config.ts";
 import { describeConfig } from "./describe-config.ts";
 import { loadCredentials } from "./io/credentials.ts";
 import { runController } from "./io/run-controller.ts";
-
-const EXIT_USAGE = 64; // EX_USAGE of sysexits.h
 
 interface Options {
   readonly config: string;
@@ -42,8 +42,7 @@ function parseOptions(argv: readonly string[]): Options | number {
   try {
     return command.parse([...argv], { from: "user" }).opts<{ config: string; check?: boolean }>();
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    return usageExitCode(error);
   }
 }
 
@@ -55,10 +54,4 @@ async function serve(file: string, config: ControllerConfig): Promise<void> {
   log.info({ listen: config.listen }, "ready");
   log.info({ signal: await stopped }, "stopping");
   await controller.stop();
-}
-
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
-  });
 }

@@ -4,10 +4,11 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { encodeMuLaw } from "../protocol/audio/g711.ts";
 import { decodeTelephoneWav } from "../protocol/audio/wav.ts";
 import { isProtocolError } from "../protocol/errors.ts";
+import { EXIT_USAGE, usageExitCode } from "../runtime/command-line.ts";
 import { ConfigError, type ConfigFault, readConfig } from "../runtime/config-file.ts";
 import { type DeviceConfig, deviceSchema } from "./config.ts";
 import type { CallOutcome } from "./core/call.ts";
@@ -34,7 +35,6 @@ interface AnswerOptions extends CommonOptions {
   readonly once?: true;
 }
 
-const EXIT_USAGE = 64; // EX_USAGE of sysexits.h
 const SIP_AOR = /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/;
 /** How long a call may take to end in good order when the process is told to stop. */
 const STOP_TIMEOUT_MS = 2_000;
@@ -64,8 +64,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    return usageExitCode(error);
   }
 }
 

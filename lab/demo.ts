@@ -5,13 +5,13 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { Command, CommanderError } from "commander";
+import { Command } from "commander";
+import { usageExitCode } from "../runtime/command-line.ts";
 import { runDemo } from "./demo-run.ts";
 import { createScreen } from "./demo-screen.ts";
 import { REPOSITORY } from "./site.ts";
 
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 64; // EX_USAGE of sysexits.h
 /** What earlier runs may have left in the folder, and this one makes anew. */
 const RESULTS = ["call", "patent-call", "control-call", "logs", "recordings"];
 
@@ -25,8 +25,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     command.parse(argv, { from: "user" });
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    return usageExitCode(error);
   }
   if (process.getuid?.() !== 0) {
     process.stderr.write("keyhole demo: namespaces and nftables want root\n");

@@ -3,9 +3,10 @@
 import { Command } from "commander";
 import sodium from "libsodium-wrappers";
 import { rawPublicKey } from "../protocol/sealing/sodium.ts";
-import { readConfig, resolveConfigPath } from "../runtime/config-file.ts";
+import { EXIT_CONFIG, readConfig, resolveConfigPath } from "../runtime/config-file.ts";
 import { createLogger } from "../runtime/logger.ts";
 import { assumeRights } from "../runtime/rights.ts";
+import { stopSignal } from "../runtime/stop-signal.ts";
 import { type RecorderConfig, recorderConfigSchema } from "./config.ts";
 import { KeyFileError, readPrivateKey, readPublicKey } from "./io/key-files.ts";
 import { type RecorderOptions, RecorderService } from "./io/recorder-service.ts";
@@ -15,6 +16,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const command = new Command("keyhole recorder")
     .description("decrypt what agents captured and store it sealed")
     .requiredOption("--config <file>", "recorder.toml")
+    .exitOverride()
     .parse(argv, { from: "user" });
   const file = command.opts<{ config: string }>().config;
   const config = readConfig(file, recorderConfigSchema);
@@ -35,8 +37,6 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
-
 async function prepare(
   file: string,
   config: RecorderConfig,
@@ -53,10 +53,4 @@ async function prepare(
     resumeMs: config.resumeMs,
     sodium,
   };
-}
-
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
-  });
 }

@@ -6,6 +6,7 @@ import { decodeBatch } from "../../protocol/ingest/frames.ts";
 import type { RecorderMessage } from "../../protocol/ingest/messages.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { stopSignal } from "../../runtime/stop-signal.ts";
 import type { AgentConfig } from "../config.ts";
 import type { AgentEffect, AgentInput } from "../core/agent-effect.ts";
 import { AgentMachine } from "../core/agent-machine.ts";
@@ -18,19 +19,12 @@ import { IngestLink } from "./ingest-link.ts";
 /** Serves until SIGTERM or SIGINT; what the kernel holds is left to the next agent or the dead-man element. */
 export async function runAgent(config: AgentConfig, log: Logger): Promise<void> {
   const agent = new Agent(config, log);
-  const stopped = untilSignalled();
+  const stopped = stopSignal();
   await agent.start();
   log.info({ socket: config.socket }, "ready");
   await stopped;
   log.info("stopping");
   agent.stop();
-}
-
-/** The listeners stay: execa kills a process that has none but execa's own left for a signal. */
-function untilSignalled(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
-  });
 }
 
 class Agent {

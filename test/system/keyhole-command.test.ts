@@ -54,6 +54,13 @@ for (const program of ["controller", "agent", "recorder", "recordings", "device"
     assert.match(stdout, /--\w+/);
   });
 
+for (const program of ["controller", "agent", "recorder", "recordings", "device", "ca", "demo"])
+  test(`${program} with an option it does not know is a usage fault`, () => {
+    const { status, stderr } = keyhole(program, "--telephone");
+    assert.equal(status, 64);
+    assert.match(stderr, /^error: (unknown option '--telephone'|required option '--config)/m);
+  });
+
 test("a wrong file is refused with every fault, path and line, and exit code 78", () => {
   const { status, stderr } = keyhole(
     "agent",
