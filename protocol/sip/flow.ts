@@ -3,19 +3,27 @@
  * each other. Pure.
  */
 
-export type SipTransport = "tcp" | "tls";
+export type SipTransport = "udp" | "tcp" | "tls";
 
-/** One connection, as its transport named it; means nothing to anybody else. */
+/**
+ * A way back to somebody, as its transport named it; means nothing to anybody else. Over TCP and
+ * TLS it is one connection and ends with it. Over UDP it is a socket of ours and the far address
+ * and port, begins with `udp/`, needs no memory and never ends.
+ */
 export type FlowId = string;
 
-/** Where to find or open a connection. */
+/** Where to send to; over TCP and TLS, where to find or open a connection. */
 export interface Target {
   readonly transport: SipTransport;
-  /** An IP address, or a host name for the resolver. */
+  /** An IP address, or a host name for the system's resolver. */
   readonly address: string;
   readonly port: number;
   /** The name the server's certificate must hold (RFC 5922 §4); the address if absent. */
   readonly serverName?: string;
+  /** The address of ours to send from. */
+  readonly localAddress?: string;
+  /** Over UDP: the port of ours to send from. */
+  readonly localPort?: number;
 }
 
 /** The other end of a flow, as the transport itself saw it. */
@@ -23,8 +31,18 @@ export interface Peer {
   readonly transport: SipTransport;
   readonly address: string;
   readonly port: number;
-  /** Our own end: which of several listeners, or which interface, the message came to. */
+  /**
+   * Our own end: which of several listeners, or which interface, the message came to. Absent over
+   * UDP where the listener takes whatever comes to any address.
+   */
   readonly localAddress?: string;
+  readonly localPort?: number;
   /** URIs of the peer's certificate, only if it was verified (RFC 5922 §7.1). */
   readonly identities: readonly string[];
 }
+
+const UDP_FLOW = "udp/";
+
+/** True where nothing gets lost on the hop, so that nobody has to send twice (RFC 3261 §17). */
+export const isReliableHop = (to: FlowId | Target): boolean =>
+  typeof to === "string" ? !to.startsWith(UDP_FLOW) : to.transport !== "udp";

@@ -8,12 +8,16 @@ import { firstValue, type SipRequest } from "./message.ts";
 import { parseNameAddr } from "./name-addr.ts";
 import { parseSipUri, type SipUri, uriParam } from "./uri.ts";
 
-export const DEFAULT_PORTS: Readonly<Record<SipTransport, number>> = { tcp: 5060, tls: 5061 };
+export const DEFAULT_PORTS: Readonly<Record<SipTransport, number>> = {
+  udp: 5060,
+  tcp: 5060,
+  tls: 5061,
+};
 
 /**
  * The next hop of a request: its topmost Route, or its Request-URI.
- * @throws ProtocolError `ERR_SIP_SYNTAX` for what is no SIP URI, or names a transport other than
- *   TCP and TLS.
+ * @throws ProtocolError `ERR_SIP_SYNTAX` for what is no SIP URI, or names a transport that is none
+ *   of ours.
  */
 export function nextHop(request: Pick<SipRequest, "uri" | "headers">): Target {
   const route = firstValue(request, "Route");
@@ -21,8 +25,8 @@ export function nextHop(request: Pick<SipRequest, "uri" | "headers">): Target {
 }
 
 /**
- * The target that a SIP URI names. `sips` means TLS; without `transport` it is TCP, since sealed
- * bodies do not fit into datagrams. `maddr` takes the place of the host (§19.1.1).
+ * The target that a SIP URI names. `sips` means TLS; without `transport` it is UDP (RFC 3263
+ * §4.1). `maddr` takes the place of the host (§19.1.1).
  * @throws ProtocolError `ERR_SIP_SYNTAX`.
  */
 export function uriTarget(text: string): Target {
@@ -37,7 +41,7 @@ function transportOf(uri: SipUri): SipTransport {
   const named = uriParam(uri, "transport")?.toLowerCase();
   if (uri.scheme === "sips" && (named === undefined || named === "tcp" || named === "tls"))
     return "tls";
-  if (named === undefined || named === "tcp") return "tcp";
-  if (named === "tls") return "tls";
+  if (uri.scheme === "sip" && (named === undefined || named === "udp")) return "udp";
+  if (named === "tcp" || named === "tls") return named;
   throw new ProtocolError("ERR_SIP_SYNTAX", "transport of a SIP URI");
 }

@@ -189,7 +189,8 @@ test("the next hop: Route before Request-URI, transport, port, maddr, server nam
     const { transport, address, port, serverName } = uriTarget(uri);
     return [transport, address, port, serverName];
   };
-  assert.deepEqual(hop("sip:bob@10.20.0.2"), ["tcp", "10.20.0.2", 5060, undefined]);
+  assert.deepEqual(hop("sip:bob@10.20.0.2"), ["udp", "10.20.0.2", 5060, undefined]);
+  assert.deepEqual(hop("sip:bob@h:5070;transport=UDP"), ["udp", "h", 5070, undefined]);
   assert.deepEqual(hop("sip:bob@h;transport=TLS"), ["tls", "h", 5061, "h"]);
   assert.deepEqual(hop("sips:bob@h:5071;transport=tcp"), ["tls", "h", 5071, "h"]);
   assert.deepEqual(hop("sips:bob@h"), ["tls", "h", 5061, "h"]);
@@ -202,7 +203,13 @@ test("the next hop: Route before Request-URI, transport, port, maddr, server nam
   assert.deepEqual(hop("sips:h;maddr=10.0.0.1"), ["tls", "10.0.0.1", 5061, "h"]);
   assert.equal(nextHop(invite).address, "biloxi.example.com");
   assert.equal(nextHop(routed(invite, `<${TCP};lr>`)).address, SELF);
-  for (const uri of ["sip:h;transport=udp", "sips:h;transport=sctp", "tel:+1", "sip:"])
+  for (const uri of [
+    "sips:h;transport=udp",
+    "sip:h;transport=ws",
+    "sips:h;transport=sctp",
+    "tel:+1",
+    "sip:",
+  ])
     assert.throws(
       () => uriTarget(uri),
       (error) => isProtocolError(error, "ERR_SIP_SYNTAX"),
