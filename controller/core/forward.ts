@@ -2,13 +2,13 @@
  * A request as it leaves, and the refusals made here (RFC 3261 §16.6, §20.43, RFC 5658). Pure.
  * The body is the received object, octet for octet.
  */
-
 import { ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { parseAuthValue } from "../../protocol/sip/credentials.ts";
 import type { Peer } from "../../protocol/sip/flow.ts";
+import { canonicalName } from "../../protocol/sip/header-name.ts";
 import { proxyBranch } from "../../protocol/sip/loop.ts";
-import { canonicalName, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
+import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { forwardRequest, recordRoutes } from "../../protocol/sip/proxy.ts";
 import { serializeWarning } from "../../protocol/sip/warning.ts";
 import { listenerOf, listenerUri, type SipPolicy } from "./sip-policy.ts";

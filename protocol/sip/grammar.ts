@@ -14,6 +14,7 @@ const TOKEN = /^[\w\-.!%*+`'~]+$/;
 const QUOTED = /^"(?:[^"\\\r\n]|\\[^\r\n])*"$/;
 const PARAM_VALUE = /^[^\s;,"<>=\\]+$/;
 const HOST = /^(?:\[[\da-f:.]{2,45}\]|[a-z\d](?:[a-z\d.-]*[a-z\d.])?)$/i;
+const [TAB, SPACE, QUOTE, LESS, GREATER, BACKSLASH] = [0x09, 0x20, 0x22, 0x3c, 0x3e, 0x5c];
 const MAX_HOST_CHARACTERS = 255; // RFC 1035 §2.3.4
 
 export const isToken = (text: string): boolean => TOKEN.test(text);
@@ -42,28 +43,31 @@ export const unquote = (text: string): string =>
 /** Without spaces and tabs at either end; unlike a regular expression, linear also for long runs. */
 export function trimLws(text: string): string {
   let [start, end] = [0, text.length];
-  while (start < end && isLws(text[start])) start += 1;
-  while (end > start && isLws(text[end - 1])) end -= 1;
-  return text.slice(start, end);
+  while (start < end && isLws(text.charCodeAt(start))) start += 1;
+  while (end > start && isLws(text.charCodeAt(end - 1))) end -= 1;
+  return start === 0 && end === text.length ? text : text.slice(start, end);
 }
 
-const isLws = (character: string | undefined): boolean => character === " " || character === "\t";
+/** Whether a character code is a space's or a tab's. */
+export const isLws = (code: number): boolean => code === SPACE || code === TAB;
 
 /** Splits at a separator, but never inside quotes or angle brackets; parts are trimmed. */
 export function splitOutside(text: string, separator: "," | ";"): string[] {
+  if (!text.includes(separator)) return [trimLws(text)];
+  const wanted = separator.charCodeAt(0);
   const parts: string[] = [];
   let start = 0;
   let quoted = false;
   let bracketed = false;
   for (let at = 0; at < text.length; at += 1) {
-    const character = text[at];
+    const code = text.charCodeAt(at);
     if (quoted) {
-      if (character === "\\") at += 1;
-      else if (character === '"') quoted = false;
-    } else if (character === '"') quoted = true;
-    else if (character === "<") bracketed = true;
-    else if (character === ">") bracketed = false;
-    else if (character === separator && !bracketed) {
+      if (code === BACKSLASH) at += 1;
+      else if (code === QUOTE) quoted = false;
+    } else if (code === QUOTE) quoted = true;
+    else if (code === LESS) bracketed = true;
+    else if (code === GREATER) bracketed = false;
+    else if (code === wanted && !bracketed) {
       parts.push(trimLws(text.slice(start, at)));
       start = at + 1;
     }

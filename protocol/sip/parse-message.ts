@@ -4,7 +4,8 @@
  * CRLF and nothing else: two readings of one message are how requests are smuggled.
  */
 import { ProtocolError } from "../errors.ts";
-import { isToken, trimLws } from "./grammar.ts";
+import { isLws, isToken, trimLws } from "./grammar.ts";
+import { readName } from "./header-name.ts";
 import { type HeaderRow, headerRows, type SipMessage } from "./message.ts";
 
 export const MAX_HEAD_BYTES = 32 * 1024;
@@ -21,7 +22,10 @@ export interface MessageHead {
 
 const CRLF = "\r\n";
 const HEAD_END = "\r\n\r\n";
-const ROW = /^([^\s:]+)[ \t]*:(.*)$/s;
+const SPACE = 0x20;
+const STATUS_LINE = /^SIP\/(\d+\.\d+) (\d{3})(?: (.*))?$/i;
+const REQUEST_LINE = /^(\S+) (\S+) SIP\/(\d+\.\d+)$/i;
+const NO_BODY = Buffer.alloc(0);
 
 /**
  * Parses one whole message, as in a datagram or a file. Without Content-Length the body is the
@@ -49,13 +53,46 @@ export function parseMessage(octets: Uint8Array): SipMessage {
  */
 export function parseHead(octets: Uint8Array): MessageHead {
   if (octets.length > MAX_HEAD_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "header section");
-  const text = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString("latin1");
-  const [startLine = "", ...lines] = text.split(CRLF);
-  if ([startLine, ...lines].some((line) => /[\r\n]/.test(line)))
-    throw new ProtocolError("ERR_SIP_SYNTAX", "CR or LF alone");
-  const headers = joinFolded(lines).map(parseRow);
-  return { startLine, headers };
+  const text = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).latin1Slice();
+  const startEnd = lineEnd(text, 0);
+  const headers: HeaderRow[] = [];
+  for (let at = startEnd + 2; at < text.length + 2; ) {
+    const from = at;
+    let end = lineEnd(text, at);
+    const firstEnd = end;
+    while (isLws(text.charCodeAt(end + 2))) end = lineEnd(text, end + 2);
+    if (headers.push(readRow(text, from, firstEnd, end)) > MAX_HEADER_ROWS)
+      throw new ProtocolError("ERR_SIP_LIMIT", "header rows");
+    at = end + 2;
+  }
+  return { startLine: text.slice(0, startEnd), headers };
 }
+
+/** Where the line that begins at `from` ends: before its CRLF or at the end of the text. */
+function lineEnd(text: string, from: number): number {
+  const lf = text.indexOf("\n", from);
+  const cr = text.indexOf("\r", from);
+  if (cr + 1 !== lf && (cr >= 0 || lf >= 0))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "CR or LF alone");
+  return lf < 0 ? text.length : cr;
+}
+
+/** One row, from `from` to `end`; folded if its first line ends earlier. */
+function readRow(text: string, from: number, firstEnd: number, end: number): HeaderRow {
+  const colon = text.indexOf(":", from);
+  let nameEnd = colon;
+  while (nameEnd > from && isLws(text.charCodeAt(nameEnd - 1))) nameEnd -= 1;
+  const name = colon < 0 || colon > firstEnd ? undefined : readName(text.slice(from, nameEnd));
+  if (name === undefined) throw new ProtocolError("ERR_SIP_SYNTAX", "not a header row");
+  if (firstEnd < end)
+    return { name, value: unfold(text.slice(colon + 1, end)), wire: text.slice(from, end) };
+  const value = trimLws(text.slice(colon + 1, end));
+  const isPlain =
+    nameEnd === colon && text.charCodeAt(colon + 1) === SPACE && value.length === end - colon - 2;
+  return isPlain ? { name, value } : { name, value, wire: text.slice(from, end) };
+}
+
+const unfold = (text: string): string => trimLws(text.split(CRLF).map(trimLws).join(" "));
 
 /**
  * Reads the start line and puts the message together; the body is copied.
@@ -63,27 +100,11 @@ export function parseHead(octets: Uint8Array): MessageHead {
  */
 export function assembleMessage(head: MessageHead, body: Uint8Array): SipMessage {
   if (body.length > MAX_BODY_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "body");
-  return { ...parseStartLine(head.startLine), headers: head.headers, body: Buffer.from(body) };
-}
-
-function joinFolded(lines: readonly string[]): string[] {
-  const rows: string[] = [];
-  for (const line of lines) {
-    if (/^[ \t]/.test(line)) {
-      const last = rows.pop();
-      if (last === undefined) throw new ProtocolError("ERR_SIP_SYNTAX", "fold before any header");
-      rows.push(last + CRLF + line);
-    } else if (rows.push(line) > MAX_HEADER_ROWS)
-      throw new ProtocolError("ERR_SIP_LIMIT", "header rows");
-  }
-  return rows;
-}
-
-function parseRow(wire: string): HeaderRow {
-  const [, name = "", text = ""] = ROW.exec(wire) ?? [];
-  if (!isToken(name)) throw new ProtocolError("ERR_SIP_SYNTAX", "not a header row");
-  const value = trimLws(text.split(CRLF).map(trimLws).join(" "));
-  return wire === `${name}: ${value}` ? { name, value } : { name, value, wire };
+  const { startLine, headers } = head;
+  return parseStartLine(startLine, {
+    headers,
+    body: body.length === 0 ? NO_BODY : Buffer.from(body),
+  });
 }
 
 /**
@@ -101,22 +122,20 @@ export function contentLength(head: MessageHead): number | undefined {
   return Number(value);
 }
 
-type StartLine =
-  | { kind: "request"; method: string; uri: string }
-  | { kind: "response"; status: number; reason: string };
+type Rest = Pick<SipMessage, "headers" | "body">;
 
-function parseStartLine(line: string): StartLine {
-  const status = /^SIP\/(\d+\.\d+) (\d{3})(?: (.*))?$/i.exec(line);
+function parseStartLine(line: string, { headers, body }: Rest): SipMessage {
+  const status = STATUS_LINE.exec(line);
   if (status !== null) {
     checkVersion(status[1]);
     const code = Number(status[2]);
     if (code < 100 || code > 699) throw new ProtocolError("ERR_SIP_SYNTAX", "status code");
-    return { kind: "response", status: code, reason: status[3] ?? "" };
+    return { kind: "response", status: code, reason: status[3] ?? "", headers, body };
   }
-  const [, method = "", uri = "", version] = /^(\S+) (\S+) SIP\/(\d+\.\d+)$/i.exec(line) ?? [];
+  const [, method = "", uri = "", version] = REQUEST_LINE.exec(line) ?? [];
   if (!isToken(method)) throw new ProtocolError("ERR_SIP_SYNTAX", "start line");
   checkVersion(version);
-  return { kind: "request", method, uri };
+  return { kind: "request", method, uri, headers, body };
 }
 
 function checkVersion(version: string | undefined): void {

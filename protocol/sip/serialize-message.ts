@@ -3,7 +3,8 @@
  * Rows as received go out as received; Content-Length always states the body's octets.
  */
 import { isToken } from "./grammar.ts";
-import { canonicalName, type HeaderRow, type SipMessage } from "./message.ts";
+import { isNamed, readName } from "./header-name.ts";
+import type { HeaderRow, SipMessage } from "./message.ts";
 
 const FOLD = /\r\n(?=[ \t])/g;
 const BEYOND_OCTETS = /[\u0100-\uffff]/;
@@ -13,9 +14,15 @@ const BEYOND_OCTETS = /[\u0100-\uffff]/;
  * @throws TypeError when text would break out of its line or is not one octet a character.
  */
 export function serializeMessage(message: SipMessage): Buffer {
-  const rows = statedLength(message).map(serializeRow);
-  const head = `${[startLine(message), ...rows].join("\r\n")}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head, "latin1"), message.body]);
+  const { body } = message;
+  let head = startLine(message);
+  for (const row of statedLength(message)) head += `\r\n${serializeRow(row)}`;
+  head += "\r\n\r\n";
+  if (BEYOND_OCTETS.test(head)) throw new TypeError("header text beyond one octet a character");
+  const octets = Buffer.allocUnsafe(head.length + body.length);
+  octets.latin1Write(head, 0);
+  octets.set(body, head.length);
+  return octets;
 }
 
 function startLine(message: SipMessage): string {
@@ -26,31 +33,33 @@ function startLine(message: SipMessage): string {
   }
   const { method, uri } = message;
   if (!isToken(method) || !/^\S+$/.test(uri)) throw new TypeError("method or Request-URI");
-  return checkedLine(`${method} ${uri} SIP/2.0`);
+  return `${method} ${uri} SIP/2.0`;
 }
 
 /** Keeps a right Content-Length row, corrects a wrong one, adds a missing one. */
 function statedLength({ headers, body }: SipMessage): readonly HeaderRow[] {
-  const right = (row: HeaderRow): boolean =>
-    /^\d+$/.test(row.value) && Number(row.value) === body.length;
-  const isLength = (row: HeaderRow): boolean => canonicalName(row.name) === "content-length";
-  const stated = headers.filter(isLength);
-  if (stated.length === 1 && stated.every(right)) return headers;
+  let stated = 0;
+  let right = 0;
+  for (const { name, value } of headers)
+    if (isNamed(name, "content-length")) {
+      stated += 1;
+      if (/^\d+$/.test(value) && Number(value) === body.length) right += 1;
+    }
+  if (stated === 1 && right === 1) return headers;
   const row = { name: "Content-Length", value: String(body.length) };
-  return [...headers.filter((each) => !isLength(each)), row];
+  return [...headers.filter(({ name }) => !isNamed(name, "content-length")), row];
 }
 
 function serializeRow({ name, value, wire }: HeaderRow): string {
   if (wire !== undefined) {
-    checkedLine(wire.replace(FOLD, ""));
+    checkedLine(wire.includes("\r\n") ? wire.replace(FOLD, "") : wire);
     return wire;
   }
-  if (!isToken(name)) throw new TypeError("header name");
-  return checkedLine(`${name}: ${value}`);
+  if (readName(name) === undefined) throw new TypeError("header name");
+  return `${name}: ${checkedLine(value)}`;
 }
 
 function checkedLine(text: string): string {
-  if (/[\r\n]/.test(text)) throw new TypeError("CR or LF in header text");
-  if (BEYOND_OCTETS.test(text)) throw new TypeError("header text beyond one octet a character");
+  if (text.includes("\r") || text.includes("\n")) throw new TypeError("CR or LF in header text");
   return text;
 }

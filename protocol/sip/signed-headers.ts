@@ -8,7 +8,8 @@ import type { Millis } from "../machine.ts";
 import { parseCSeq } from "./cseq.ts";
 import { parseSipDate } from "./date.ts";
 import { findParam } from "./grammar.ts";
-import { canonicalName, headerRows, type SipMessage } from "./message.ts";
+import { canonicalName } from "./header-name.ts";
+import { headerRows, type SipMessage } from "./message.ts";
 import { parseNameAddr } from "./name-addr.ts";
 import { addressOfRecord } from "./uri.ts";
 
