@@ -7,16 +7,21 @@ import { z } from "zod";
 import { MIN_MEDIA_PORT } from "../protocol/net/address.ts";
 import { LOG_LEVELS } from "../runtime/logger.ts";
 import { processSchema } from "../runtime/rights.ts";
+import { contradictions } from "./config-contradictions.ts";
 
 const DEFAULT_APPLY_TIMEOUT_MS = 2000;
 const MAX_APPLY_TIMEOUT_MS = 30_000; // an INVITE that waits longer has lost its caller
+/** Timer C is more than three minutes (RFC 3261 §16.6 item 11). */
+const MIN_TIMER_C_MS = 180_001;
+const MIN_SESSION_EXPIRES_S = 90; // RFC 4028 §4
 
 const UNSPECIFIED: readonly string[] = ["0.0.0.0", "::"];
 
 const port = z.int().min(1).max(65_535);
 const mediaPort = z.int().min(MIN_MEDIA_PORT).max(65_535);
 const path = z.string().min(1);
-const transport = z.enum(["tcp", "tls"]);
+const count = z.int().min(1);
+const transport = z.enum(["udp", "tcp", "tls"]);
 const address = z.union([z.ipv4(), z.ipv6()], "not an IP address");
 const prefix = z.union([z.cidrv4(), z.cidrv6()], "not a prefix such as 10.10.0.0/24");
 const domain = z
@@ -31,12 +36,24 @@ const aor = z
 
 const credentials = { certificate: path, key: path, anchors: z.array(path).min(1) };
 
-const user = z.strictObject({
+/** One user, here and in a file of users. */
+export const userSchema = z.strictObject({
   aor,
-  /** File with the SHA-256 of `user:realm:password`, 64 hex digits: the user may use digest. */
+  /**
+   * File with the SHA-256 of `user:realm:password`, 64 hex digits, or a row `MD5 …` of 32 more:
+   * the user may use digest.
+   */
   ha1: path.optional(),
   /** Where his media may come from beside the address that his signalling comes from. */
   addresses: z.array(address).default([]),
+  /** Plain SDP from or to him is refused. */
+  requireSealed: z.boolean().default(false),
+  /** Whether his calls must be recorded; absent: as `recording.required` says. */
+  record: z.boolean().optional(),
+  /** Whom he may call: addresses of record in which `*` stands for anything. Absent: everybody. */
+  mayCall: z.array(z.string().min(1)).optional(),
+  /** Calls at one time. */
+  maxCalls: count.default(10),
 });
 
 const media = z.strictObject({
@@ -63,8 +80,77 @@ const ownAddress = address.refine(
   (text) => !UNSPECIFIED.includes(text),
   "names no one interface, and others must find us by it",
 );
-const listener = z.strictObject({ transport, address: ownAddress, port });
-const route = z.strictObject({ domain, transport, address, port });
+const listener = z.strictObject({
+  transport,
+  address: ownAddress,
+  port,
+  /** Of a TLS listener; `request`: who shows none may still have a password. */
+  clientCertificates: z.enum(["none", "request", "require"]).optional(),
+});
+
+const route = z.strictObject({
+  /** Calls to this domain go there. */
+  domain,
+  transport,
+  /** Where: an address, or a name for DNS (RFC 3263). */
+  address: address.optional(),
+  host: domain.optional(),
+  /** Absent: by SRV, or the transport's own. */
+  port: port.optional(),
+  /** Who may send from there beside the address: URIs or DNS names of TLS certificates. */
+  identities: z.array(z.string().min(1)).default([]),
+  from: z.array(prefix).default([]),
+  /** Whom it may call: own `users`, or domains of other routes. */
+  to: z.array(z.union([z.literal("users"), domain])).default(["users"]),
+  /** In the same trust domain: P-Asserted-Identity passes both ways (RFC 3325). */
+  trusted: z.boolean().default(false),
+});
+
+const timers = z.strictObject({
+  t1Ms: z.int().min(50).max(5_000).default(500),
+  t2Ms: z.int().min(100).max(40_000).default(4_000),
+  t4Ms: z.int().min(100).max(50_000).default(5_000),
+  timerCMs: z.int().min(MIN_TIMER_C_MS).default(200_000),
+});
+
+const registrar = z
+  .strictObject({
+    minExpiresS: z.int().min(1).default(60),
+    maxExpiresS: z.int().min(1).default(7_200),
+    defaultExpiresS: z.int().min(1).default(3_600),
+    /** Contacts of one user at a time. */
+    maxContacts: count.max(64).default(10),
+  })
+  .refine(
+    ({ minExpiresS, defaultExpiresS, maxExpiresS }) =>
+      minExpiresS <= defaultExpiresS && defaultExpiresS <= maxExpiresS,
+    "minExpiresS, defaultExpiresS, maxExpiresS do not rise",
+  );
+
+const digest = z.strictObject({
+  /** In the order offered (RFC 8760 §2.3). */
+  algorithms: z
+    .array(z.enum(["SHA-256", "MD5"]))
+    .min(1)
+    .default(["SHA-256"]),
+  nonceLifetimeS: z.int().min(10).max(86_400).default(300),
+});
+
+const sessionTimer = z
+  .strictObject({
+    expiresS: z.int().min(MIN_SESSION_EXPIRES_S).default(1_800),
+    minSeS: z.int().min(MIN_SESSION_EXPIRES_S).default(MIN_SESSION_EXPIRES_S),
+  })
+  .refine(({ expiresS, minSeS }) => minSeS <= expiresS, "minSeS is above expiresS");
+
+const limits = z.strictObject({
+  calls: count.default(10_000),
+  transactions: count.default(20_000),
+  /** From one address; more are answered 503. Absent: no such limit. */
+  requestsPerSecond: count.optional(),
+  /** New calls get 503 while the event loop lags behind by more. */
+  eventLoopLagMs: z.int().min(10).default(500),
+});
 
 const shape = z.strictObject({
   /** The proxy's own host name, as in its certificate and in inspection labels. */
@@ -74,15 +160,44 @@ const shape = z.strictObject({
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
   tls: z.strictObject(credentials).optional(),
   listen: z.array(listener).min(1),
-  /** Where calls to other domains go; the same addresses may send us requests. */
+  /** Other domains: where calls to them go, and who may send from there. */
   route: z.array(route).default([]),
-  user: z.array(user).default([]),
-  body: z.strictObject(credentials),
-  agent: z.strictObject({
-    socket: path,
-    applyTimeoutMs: z.int().min(1).max(MAX_APPLY_TIMEOUT_MS).default(DEFAULT_APPLY_TIMEOUT_MS),
-  }),
-  media,
+  user: z.array(userSchema).default([]),
+  /** More users: a TOML file of `[[user]]`, or the table `users` of a SQLite database. */
+  users: z.strictObject({ file: path.optional(), database: path.optional() }).optional(),
+  timers: timers.prefault({}),
+  registrar: registrar.prefault({}),
+  digest: digest.prefault({}),
+  /** Absent: intervals are watched, none is asked for (RFC 4028 §8). */
+  sessionTimer: sessionTimer.optional(),
+  /** Registrations and calls outlive a crash here. */
+  state: z.strictObject({ database: path }).optional(),
+  emergency: z
+    .strictObject({
+      /** What users dial, beside `urn:service:sos`. */
+      numbers: z.array(z.string().regex(/^[\d*#+]{1,16}$/, "not a number to dial")).default([]),
+      /** Domain of the route that takes these calls. */
+      route: domain,
+    })
+    .optional(),
+  dns: z
+    .strictObject({
+      /** Empty: those of the system. */
+      servers: z.array(address).default([]),
+      /** Whether users may call any domain that DNS knows, beside the routes. */
+      anyDomain: z.boolean().default(false),
+    })
+    .optional(),
+  limits: limits.prefault({}),
+  /** The next three together, or none: then it is a plain proxy that opens nothing. */
+  body: z.strictObject(credentials).optional(),
+  agent: z
+    .strictObject({
+      socket: path,
+      applyTimeoutMs: z.int().min(1).max(MAX_APPLY_TIMEOUT_MS).default(DEFAULT_APPLY_TIMEOUT_MS),
+    })
+    .optional(),
+  media: media.optional(),
   recording: recording.optional(),
 });
 
@@ -92,73 +207,17 @@ export type ControllerConfig = z.infer<typeof shape>;
 /** Refuses unknown keys, and what contradicts itself from one table to another; all at once. */
 export const controllerSchema = shape.superRefine(
   (config, context) => {
-    for (const { path, message } of contradictions(config))
+    for (const { path, message } of contradictions(config, {
+      listener,
+      route,
+      user: userSchema,
+      domain,
+    }))
       context.addIssue({ code: "custom", path: [...path], message });
   },
   { when: ({ value }) => typeof value === "object" && value !== null },
 );
 
-interface Contradiction {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
-
-/** Looks at the tables that are right by themselves, whatever is wrong with the others. */
-function contradictions(config: Partial<ControllerConfig>): readonly Contradiction[] {
-  const listeners = sound(z.array(listener), config.listen);
-  const routes = sound(z.array(route), config.route);
-  const users = sound(z.array(user), config.user);
-  const domains = sound(z.array(domain), config.domains);
-  const usesTls = [...listeners, ...routes].some((row) => row.transport === "tls");
-  const ownDomain = (name: string) => domains.includes(name);
-  const listensTo = (name: string) => listeners.some((row) => row.transport === name);
-  return [
-    ...(usesTls && config.tls === undefined
-      ? [{ path: ["tls"], message: "missing, and a listener or route uses tls" }]
-      : []),
-    ...repeated(listeners, "listen", (row) => `${row.transport} ${row.address} ${row.port}`),
-    ...repeated(routes, "route", (row) => row.domain),
-    ...repeated(users, "user", (row) => row.aor),
-    ...where(routes, ({ domain }) => ownDomain(domain), {
-      path: ["route", "domain"],
-      message: "is one of our own domains",
-    }),
-    ...where(routes, ({ transport }) => listeners.length > 0 && !listensTo(transport), {
-      path: ["route", "transport"],
-      message: "no listener has this transport",
-    }),
-    ...where(users, ({ aor }) => domains.length > 0 && !ownDomain(aor.split("@")[1] ?? ""), {
-      path: ["user", "aor"],
-      message: "is in none of our domains",
-    }),
-  ];
-}
-
-function sound<Row>(schema: z.ZodType<readonly Row[]>, value: unknown): readonly Row[] {
-  const result = schema.safeParse(value);
-  return result.success ? result.data : [];
-}
-
-function where<Row>(
-  rows: readonly Row[],
-  isWrong: (row: Row) => boolean,
-  { path: [table, key], message }: { path: readonly [string, string]; message: string },
-): readonly Contradiction[] {
-  return rows.flatMap((row, index) =>
-    isWrong(row) ? [{ path: [table, index, key], message }] : [],
-  );
-}
-
-function repeated<Row>(
-  rows: readonly Row[],
-  table: string,
-  identify: (row: Row) => string,
-): readonly Contradiction[] {
-  const seen = new Set<string>();
-  return rows.flatMap((row, index) => {
-    const identity = identify(row);
-    if (seen.has(identity)) return [{ path: [table, index], message: "stands there twice" }];
-    seen.add(identity);
-    return [];
-  });
-}
+export type ListenerRow = z.infer<typeof listener>;
+export type RouteRow = z.infer<typeof route>;
+export type UserRow = z.infer<typeof userSchema>;

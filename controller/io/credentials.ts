@@ -11,7 +11,7 @@ import type { ControllerConfig } from "../config.ts";
 
 export interface Credentials {
   /** For whom bodies are sealed, and by whose word signers are believed (DER). */
-  readonly body: { readonly identity: Identity; readonly anchors: readonly Buffer[] };
+  readonly body?: { readonly identity: Identity; readonly anchors: readonly Buffer[] };
   readonly tls?: SipTlsSetting;
   readonly recording?: OrderKeys;
   /** By place in `[[user]]`. */
@@ -30,7 +30,7 @@ export function loadCredentials(file: string, config: ControllerConfig): Credent
   const reader = new CredentialReader(file);
   const { body, tls, recording } = config;
   const credentials: Credentials = {
-    body: { identity: reader.identity(body, "body"), anchors: reader.anchors(body, "body") },
+    ...(body === undefined ? {} : { body: reader.body(body) }),
     ...(tls === undefined ? {} : { tls: reader.tls(tls) }),
     ...(recording === undefined ? {} : { recording: reader.orderKeys(recording) }),
     ha1: reader.ha1(config.user),
@@ -39,7 +39,7 @@ export function loadCredentials(file: string, config: ControllerConfig): Credent
   return credentials;
 }
 
-type Files = ControllerConfig["body"];
+type Files = NonNullable<ControllerConfig["body"]>;
 
 const HA1 = /^[0-9a-f]{64}$/;
 
@@ -48,6 +48,10 @@ class CredentialReader {
 
   constructor(file: string) {
     this.files = new CredentialFiles(file);
+  }
+
+  body(files: Files): NonNullable<Credentials["body"]> {
+    return { identity: this.identity(files, "body"), anchors: this.anchors(files, "body") };
   }
 
   identity({ certificate, key }: Files, table: string): Identity {

@@ -5,6 +5,7 @@
 import { networkInterfaces } from "node:os";
 import { parseAddress, parsePrefix } from "../../protocol/net/address.ts";
 import type { Secret } from "../../protocol/secret.ts";
+import { DEFAULT_PORTS } from "../../protocol/sip/next-hop.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { MediaPolicy } from "../core/media-policy.ts";
@@ -16,7 +17,12 @@ export function sipPolicyOf(config: ControllerConfig, ha1: ReadonlyMap<number, S
     name,
     domains,
     listeners: listen.map((row) => ({ ...row, address: canonicalAddress(row.address) })),
-    routes: route.map((row) => ({ ...row, address: canonicalAddress(row.address) })),
+    routes: route.map(({ domain, transport, address = "", port = DEFAULT_PORTS[transport] }) => ({
+      domain,
+      transport,
+      address: canonicalAddress(address),
+      port,
+    })),
     users: user.map(({ aor, addresses }, at) => {
       const secret = ha1.get(at);
       return {
@@ -29,6 +35,7 @@ export function sipPolicyOf(config: ControllerConfig, ha1: ReadonlyMap<number, S
 }
 
 export function mediaPolicyOf({ media, listen }: ControllerConfig): MediaPolicy {
+  if (media === undefined) throw new TypeError("no gateway to open");
   const listened = listen.map(({ address }) => address);
   const own = [...media.gatewayAddresses, ...listened, ...interfaceAddresses()];
   return {

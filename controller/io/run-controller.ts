@@ -68,6 +68,8 @@ class ControllerShell implements RunningController {
     this.#credentials = credentials;
     this.#sealer = sealer;
     this.#log = log;
+    if (credentials.body === undefined || config.agent === undefined)
+      throw new TypeError("no gateway to open");
     const { identity: holder, anchors } = credentials.body;
     this.#inspector = new BodyInspector({ holder, anchors, log });
     this.#agent = new AgentLink({
@@ -104,9 +106,9 @@ class ControllerShell implements RunningController {
     return new Controller({
       sip: sipPolicyOf(config, credentials.ha1),
       media: mediaPolicyOf(config),
-      applyTimeoutMs: config.agent.applyTimeoutMs,
+      applyTimeoutMs: config.agent?.applyTimeoutMs ?? 0,
       recordingRequired: config.recording?.required ?? false,
-      bodyCertificate: credentials.body.identity.certificate,
+      bodyCertificate: credentials.body?.identity.certificate ?? Buffer.alloc(0),
       nonceKey: new Secret(randomBytes(NONCE_KEY_BYTES)),
       random: randomBytes,
     });
