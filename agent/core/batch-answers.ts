@@ -3,7 +3,7 @@
  */
 import type { Millis } from "../../protocol/machine.ts";
 import type { AgentState } from "./agent-state.ts";
-import { takeClosedBatch, takeFailedClose } from "./close-work.ts";
+import { takeClosedBatch, takeFailedClose, takeUnkept } from "./close-work.ts";
 import { finishPut, undoPut } from "./put-work.ts";
 
 /** The kernel has the batch. */
@@ -34,5 +34,6 @@ export function takeFailed(state: AgentState, batch: number, reason: string, now
     takeFailedClose(state, session, job, { batch, changes, reason }, now);
     return;
   }
+  if (session !== undefined) takeUnkept(state, session, changes);
   state.log("warn", "count not kept in the kernel", { session: id, reason });
 }

@@ -2,9 +2,11 @@
  * Closes sessions, and collects what the kernel counted to the last packet. Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import { type AgentState, deletion, labelOf } from "./agent-state.ts";
+import { type AgentState, deletion } from "./agent-state.ts";
 import type { Claim } from "./claims.ts";
-import { type Count, type Element, NO_COUNT } from "./element.ts";
+import { type Count, type Element, elementName, NO_COUNT } from "./element.ts";
+import type { Deleted } from "./final-counts.ts";
+import { forgetKept, keepTally } from "./kept-counts.ts";
 import type { Change } from "./rules.ts";
 import {
   type CloseCause,
@@ -13,7 +15,6 @@ import {
   recorderCounters,
   type Session,
   sessionCounters,
-  tallyKey,
   tallyUp,
 } from "./session.ts";
 
@@ -29,16 +30,28 @@ export function startClose(
   cause: CloseCause,
   now: Millis,
 ): void {
-  const tallies = [...session.tallies.values()].flatMap(({ element }) => element ?? []);
-  const changes = [...[...session.holes.values()].map(holeElement), ...tallies].map(deletion);
+  const changes = elementsOf(state, session).map(deletion);
   const job: Closing = { kind: "closing", cause, batches: new Set() };
   session.job = job;
   if (changes.length > 0) {
     const batch = state.apply(session.id, changes);
-    state.finals.expect([...session.holes.values()], batch);
+    state.finals.expect(
+      [...session.holes.values()].map((claim) => ({ claim })),
+      batch,
+    );
     job.batches.add(batch);
   }
   finishIfDone(state, session, now);
+}
+
+/** All that the kernel holds for a session. */
+function elementsOf(state: AgentState, session: Session): readonly Element[] {
+  return [
+    ...[...session.holes.values()].map(holeElement),
+    ...[...session.tallies.values()].flatMap(({ element }) => element ?? []),
+    ...state.finals.owed(session.id).map(({ marker }) => marker),
+    ...session.markers.values(),
+  ];
 }
 
 /** The kernel has deleted a batch of a closing session. */
@@ -65,42 +78,48 @@ export function takeFailedClose(
   now: Millis,
 ): void {
   job.batches.delete(failed.batch);
-  const holes = [...session.holes.values()];
   if (failed.changes.length > 1) {
-    for (const change of failed.changes) {
-      const batch = state.apply(session.id, [change]);
-      state.finals.expect(
-        holes.filter((claim) => isSame(holeElement(claim), change.element)),
-        batch,
-      );
-      job.batches.add(batch);
-    }
+    deleteAlone(state, session, job, failed.changes);
     return;
   }
-  if (
-    holes.some((claim) => failed.changes.some(({ element }) => isSame(element, holeElement(claim))))
-  )
+  if (failed.changes.some(({ element }) => claimsOf(session, element).length > 0))
     session.exact = false;
   if (!failed.reason.includes(ABSENT)) state.rebuildWanted = true;
   state.log("error", "element not deleted", { session: session.id, reason: failed.reason });
   finishIfDone(state, session, now);
 }
 
+/** The kernel refused to keep a tally, or a marker, of a session that was going on. */
+export function takeUnkept(state: AgentState, session: Session, changes: readonly Change[]): void {
+  const left = changes.filter(({ op }) => op === "delete");
+  forgetKept(session, changes);
+  // Its close named what should have been there by then.
+  if (session.job?.kind === "closing") deleteAlone(state, session, session.job, left);
+  else for (const { element } of left) session.markers.set(elementName(element), element);
+}
+
 /** The kernel's last count of a deleted element. */
 export function takeFinal(state: AgentState, element: Element, count: Count, now: Millis): void {
-  const claim = state.finals.take(element);
-  const session = claim && state.sessions.get(claim.session);
-  if (session !== undefined) settle(state, session, claim as Claim, count, now);
+  const deleted = state.finals.take(element);
+  const session = deleted && state.sessions.get(deleted.claim.session);
+  if (deleted === undefined || session === undefined) return;
+  const tally = tallyUp(session, deleted.claim, count);
+  if (session.job?.kind === "closing") finishIfDone(state, session, now);
+  // The call goes on: the kernel keeps the count, so that a restarted agent still has it.
+  else keepTally(state, session, tally, deleted.marker);
 }
 
 /** Last counts that did not come in time. */
-export function expireFinals(state: AgentState, claims: readonly Claim[], now: Millis): void {
-  for (const claim of claims) {
+export function expireFinals(state: AgentState, expired: readonly Deleted[], now: Millis): void {
+  for (const { claim, marker } of expired) {
     const session = state.sessions.get(claim.session);
     if (session === undefined) continue;
     session.exact = false;
+    // It stays, so that a restarted agent knows as well.
+    if (marker !== undefined) session.markers.set(elementName(marker), marker);
+    tallyUp(session, claim, NO_COUNT);
     state.log("warn", "last count not heard", { session: session.id, pinhole: claim.pinhole });
-    settle(state, session, claim, NO_COUNT, now);
+    finishIfDone(state, session, now);
   }
 }
 
@@ -110,30 +129,27 @@ export function finishIfDone(state: AgentState, session: Session, now: Millis): 
   finishClose(state, session, job.cause, now);
 }
 
-function settle(
+function deleteAlone(
   state: AgentState,
   session: Session,
-  claim: Claim,
-  count: Count,
-  now: Millis,
+  job: Closing,
+  deletions: readonly Change[],
 ): void {
-  const before = session.tallies.get(tallyKey(claim))?.element;
-  const { element, count: sum } = tallyUp(session, claim, count, state.newSerial());
-  if (session.job?.kind === "closing") {
-    finishIfDone(state, session, now);
-    return;
+  for (const change of deletions) {
+    const batch = state.apply(session.id, [change]);
+    state.finals.expect(
+      claimsOf(session, change.element).map((claim) => ({ claim })),
+      batch,
+    );
+    job.batches.add(batch);
   }
-  // The call goes on: the kernel keeps the count, so that a restarted agent still has it.
-  const label = labelOf(session, claim.pinhole);
-  const kept: Change = { op: "add", element, label, count: sum };
-  state.apply(session.id, before === undefined ? [kept] : [deletion(before), kept]);
 }
 
 function finishClose(state: AgentState, session: Session, cause: CloseCause, now: Millis): void {
   for (const claim of session.holes.values()) {
     state.claims.delete(claim);
     state.emit({ kind: "unwatch", address: claim.to.address.text, port: claim.to.port });
-    if (!session.tallies.has(tallyKey(claim))) tallyUp(session, claim, NO_COUNT, 0);
+    tallyUp(session, claim, NO_COUNT);
   }
   state.sessions.delete(session.id);
   report(state, session, cause);
@@ -179,6 +195,8 @@ function reasonOf(cause: CloseCause): string {
   return cause.kind === "expired" ? "lease ended" : "not named by its controller";
 }
 
-function isSame(left: Element, right: Element): boolean {
-  return left.set === right.set && left.key === right.key;
+/** The session's pinhole that this element is, if it is one. */
+function claimsOf(session: Session, element: Element): readonly Claim[] {
+  const name = elementName(element);
+  return [...session.holes.values()].filter((claim) => elementName(holeElement(claim)) === name);
 }

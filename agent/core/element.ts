@@ -5,7 +5,8 @@
  * any4  any6    to address . to port                                   anyone may send
  * peer4 peer6   from address . to address . to port                    one host
  * pin4  pin6    from address . from port . to address . to port        one socket
- * tally4 tally6 to address . to port . serial                          counts of closed pinholes; no rule looks here
+ * tally4 tally6 to address . to port . serial                          counts of closed pinholes, and markers of those
+ *                                                                      still owed; no rule looks here
  * ```
  */
 import type { Address } from "../../protocol/net/address.ts";
@@ -26,6 +27,8 @@ export interface Label {
   readonly owner: string;
   readonly session: string;
   readonly pinhole: string;
+  /** A marker: the count of a deleted element of this pinhole is owed, or was missed. */
+  readonly isOwed?: true;
 }
 
 export interface Count {
@@ -74,17 +77,19 @@ export function elementName({ set, key }: Element): string {
 }
 
 const LABEL_VERSION = "1";
+const OWED = "owed";
 
-export function serializeLabel({ owner, session, pinhole }: Label): string {
-  return `${LABEL_VERSION} ${owner} ${session} ${pinhole}`;
+export function serializeLabel({ owner, session, pinhole, isOwed }: Label): string {
+  return `${LABEL_VERSION} ${owner} ${session} ${pinhole}${isOwed ? ` ${OWED}` : ""}`;
 }
 
 /** The label that a comment holds, or undefined for a comment that is none of ours. */
 export function parseLabel(comment: string): Label | undefined {
-  const [version, owner, session, pinhole, ...rest] = comment.split(" ");
+  const [version, owner, session, pinhole, owed, ...rest] = comment.split(" ");
   if (version !== LABEL_VERSION || !owner || !session || !pinhole || rest.length > 0)
     return undefined;
-  return { owner, session, pinhole };
+  if (owed === undefined) return { owner, session, pinhole };
+  return owed === OWED ? { owner, session, pinhole, isOwed: true } : undefined;
 }
 
 export function addCounts(left: Count, right: Count): Count {

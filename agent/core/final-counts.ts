@@ -6,8 +6,14 @@ import type { Claim } from "./claims.ts";
 import { type Element, elementName } from "./element.ts";
 import { holeElement } from "./session.ts";
 
-interface Expected {
+/** A claim whose element is deleted. */
+export interface Deleted {
   readonly claim: Claim;
+  /** Stands in the kernel until the last count is heard, if the session goes on. */
+  readonly marker?: Element;
+}
+
+interface Expected extends Deleted {
   readonly batch: number;
   /** Counted from the kernel's answer to the batch. */
   readonly until: Millis;
@@ -19,20 +25,20 @@ export const FINAL_COUNT_TIMEOUT_MS = 1_000;
 export class FinalCounts {
   readonly #expected = new Map<string, Expected[]>();
 
-  expect(claims: readonly Claim[], batch: number): void {
+  expect(deleted: readonly Deleted[], batch: number): void {
     const until = Number.POSITIVE_INFINITY;
-    for (const claim of claims) {
-      const name = elementName(holeElement(claim));
-      this.#expected.set(name, [...(this.#expected.get(name) ?? []), { claim, batch, until }]);
+    for (const one of deleted) {
+      const name = elementName(holeElement(one.claim));
+      this.#expected.set(name, [...(this.#expected.get(name) ?? []), { ...one, batch, until }]);
     }
   }
 
   /** Whose count this is: elements deleted twice answer in the order of their deletion. */
-  take(element: Element): Claim | undefined {
+  take(element: Element): Deleted | undefined {
     const name = elementName(element);
     const [first, ...rest] = this.#expected.get(name) ?? [];
     this.#keep(name, rest);
-    return first?.claim;
+    return first;
   }
 
   /** The kernel has deleted the batch's elements: its last counts are due. */
@@ -51,17 +57,24 @@ export class FinalCounts {
   }
 
   /** Those that waited too long, no longer expected. */
-  expire(now: Millis): readonly Claim[] {
+  expire(now: Millis): readonly Deleted[] {
     return this.#drop((expected) => expected.until <= now);
   }
 
   /** All of them, no longer expected. */
-  clear(): readonly Claim[] {
+  clear(): readonly Deleted[] {
     return this.#drop(() => true);
   }
 
   awaits(session: string): boolean {
     return this.#all().some(({ claim }) => claim.session === session);
+  }
+
+  /** What is expected of a session that goes on. */
+  owed(session: string): readonly Required<Deleted>[] {
+    return this.#all().flatMap(({ claim, marker }) =>
+      marker !== undefined && claim.session === session ? [{ claim, marker }] : [],
+    );
   }
 
   deadline(): Millis | undefined {
@@ -73,14 +86,14 @@ export class FinalCounts {
     return [...this.#expected.values()].flat();
   }
 
-  #drop(isDropped: (expected: Expected) => boolean): readonly Claim[] {
+  #drop(isDropped: (expected: Expected) => boolean): readonly Deleted[] {
     const dropped = this.#all().filter(isDropped);
     for (const [name, expected] of [...this.#expected])
       this.#keep(
         name,
         expected.filter((one) => !isDropped(one)),
       );
-    return dropped.map(({ claim }) => claim);
+    return dropped;
   }
 
   #keep(name: string, expected: Expected[]): void {

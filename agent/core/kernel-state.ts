@@ -5,7 +5,8 @@ import type { Millis } from "../../protocol/machine.ts";
 import { type AgentState, deletion, labelOf } from "./agent-state.ts";
 import type { Claim } from "./claims.ts";
 import { finishIfDone } from "./close-work.ts";
-import { type Count, type Element, type Label, NO_COUNT } from "./element.ts";
+import { type Count, type Element, elementName, type Label, NO_COUNT } from "./element.ts";
+import { doubt, markerChange, tallyChange } from "./kept-counts.ts";
 import type { Opening } from "./realm.ts";
 import type { Change } from "./rules.ts";
 import { createSession, holeElement, type Session, tallyKey, tallyUp } from "./session.ts";
@@ -37,14 +38,16 @@ export const ADOPTED_LEASE_MS = 30_000;
  */
 export function adopt(state: AgentState, listing: KernelListing, now: Millis): void {
   // Tallies first: new ones are numbered after them.
-  const tallies = listing.elements.filter(({ serial }) => serial !== undefined);
+  const tallies = listing.elements
+    .filter(({ serial }) => serial !== undefined)
+    .sort((left, right) => (left.serial ?? 0) - (right.serial ?? 0));
   const holes = listing.elements.filter(({ serial }) => serial === undefined);
   for (const kernel of [...tallies, ...holes]) {
     const session = adoptedSession(state, kernel.label, now);
     const claim: Claim = { ...kernel.opening, session: session.id, pinhole: kernel.label.pinhole };
     if (kernel.serial !== undefined) adoptTally(state, session, claim, kernel);
     else if (listing.alive) adoptHole(state, session, claim);
-    else tallyUp(session, claim, kernel.count, state.newSerial());
+    else tallyUp(session, claim, kernel.count);
   }
   for (const stray of listing.strays) state.apply("", [deletion(stray)]);
   state.rebuildWanted = !listing.alive && listing.elements.length > 0;
@@ -57,9 +60,9 @@ export function adopt(state: AgentState, listing: KernelListing, now: Millis): v
 export function takeLoss(state: AgentState, now: Millis): void {
   state.log("error", "firewall table lost: made anew", {});
   state.rebuildWanted = true;
-  for (const claim of state.finals.clear()) {
+  for (const { claim } of state.finals.clear()) {
     const session = state.sessions.get(claim.session);
-    if (session !== undefined) tallyUp(session, claim, NO_COUNT, state.newSerial());
+    if (session !== undefined) tallyUp(session, claim, NO_COUNT);
   }
   for (const session of [...state.sessions.values()]) {
     session.exact = false;
@@ -70,7 +73,11 @@ export function takeLoss(state: AgentState, now: Millis): void {
 /** Packets may have passed uncounted while rules were missing. */
 export function takeRuleLoss(state: AgentState): void {
   state.log("error", "firewall rules lost: made anew", {});
-  for (const session of state.sessions.values()) session.exact = false;
+  for (const session of state.sessions.values()) {
+    const marks = session.job?.kind === "closing" ? [] : doubt(state, session);
+    session.exact = false;
+    if (marks.length > 0) state.apply(session.id, marks);
+  }
 }
 
 /** Has the table made anew, once no batch is under way that could still change what it must hold. */
@@ -88,16 +95,12 @@ function restored(state: AgentState, session: Session): readonly Change[] {
     const label = labelOf(session, claim.pinhole);
     return { op: "add", element: holeElement(claim), label };
   });
-  const tallies = [...session.tallies.values()].map(({ pinhole, to }): Change => {
-    const { element, count } = tallyUp(
-      session,
-      { from: { kind: "any" }, to, session: session.id, pinhole },
-      NO_COUNT,
-      state.newSerial(),
-    );
-    return { op: "add", element, label: labelOf(session, pinhole), count };
-  });
-  return [...holes, ...tallies];
+  const tallies = [...session.tallies.values()].map((tally) => tallyChange(state, session, tally));
+  const owed = state.finals
+    .owed(session.id)
+    .map(({ claim, marker }) => markerChange(session, claim.pinhole, marker));
+  session.markers.clear();
+  return [...holes, ...tallies, ...owed, ...(session.exact ? [] : doubt(state, session))];
 }
 
 function adoptedSession(state: AgentState, { session: id, owner }: Label, now: Millis): Session {
@@ -118,9 +121,18 @@ function adoptTally(
   state: AgentState,
   session: Session,
   claim: Claim,
-  { element, count, serial = 0 }: KernelElement,
+  { element, label, count, serial = 0 }: KernelElement,
 ): void {
-  const { pinhole, to } = claim;
-  session.tallies.set(tallyKey(claim), { pinhole, to, count, element });
   state.nextSerial = Math.max(state.nextSerial, serial + 1);
+  const { pinhole, to } = claim;
+  const older = session.tallies.get(tallyKey(claim))?.element;
+  if (label.isOwed) {
+    session.exact = false;
+    session.markers.set(elementName(element), element);
+    tallyUp(session, claim, NO_COUNT);
+    return;
+  }
+  // A later one holds an earlier one's count, too.
+  if (older !== undefined) session.markers.set(elementName(older), older);
+  session.tallies.set(tallyKey(claim), { pinhole, to, count, element });
 }

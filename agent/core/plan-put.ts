@@ -16,12 +16,17 @@ export interface PutLimits {
 /** Pinhole ids and destinations of one session in all its revisions: each keeps a count to its end. */
 export const MAX_TALLIES_PER_SESSION = 256;
 
+/** Counts of one session that the kernel owes or that were missed: each has an element of its own in the kernel. */
+export const MAX_MARKERS_PER_SESSION = 256;
+
 export interface PutContext {
   readonly connection: ConnectionId;
   readonly session: Session | undefined;
   /** All sessions there are. */
   readonly sessions: number;
   readonly claims: Claims;
+  /** Of this session. */
+  readonly markers: number;
   readonly realm: Realm;
   readonly limits: PutLimits;
 }
@@ -111,6 +116,8 @@ function checkChange(plan: PutPlan, context: PutContext): ControlError | undefin
       path: "pinholes",
       message: "too many ids and destinations",
     };
+  if (context.markers + plan.closed.length > MAX_MARKERS_PER_SESSION)
+    return { code: "ERR_CONTROL_LIMIT", path: "pinholes", message: "too many counts are owed" };
   return undefined;
 }
 

@@ -4,6 +4,7 @@
 import type { ControlError, OrderOutcome, SessionPut } from "../../protocol/control/messages.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import { type AgentState, deletion, labelOf } from "./agent-state.ts";
+import { markerChange, owe } from "./kept-counts.ts";
 import { planPut, type Refused } from "./plan-put.ts";
 import {
   createSession,
@@ -32,6 +33,7 @@ export function startPut(state: AgentState, work: PutWork, now: Millis): void {
     session: present,
     sessions: state.sessions.size,
     claims: state.claims,
+    markers: state.finals.owed(put.session).length + (present?.markers.size ?? 0),
     ...state.bounds,
   });
   if (!planned.ok) {
@@ -219,8 +221,12 @@ function startApply(
   now: Millis,
   order = session.recording?.order ?? "",
 ): void {
+  const owed = owe(state, plan.closed);
   const changes = [
-    ...plan.closed.map((claim) => deletion(holeElement(claim))),
+    ...owed.flatMap(({ claim, marker }) => [
+      deletion(holeElement(claim)),
+      markerChange(session, claim.pinhole, marker),
+    ]),
     ...plan.opened.map((claim) => ({
       op: "add" as const,
       element: holeElement(claim),
@@ -233,7 +239,7 @@ function startApply(
     return;
   }
   const batch = state.apply(session.id, changes);
-  state.finals.expect(plan.closed, batch);
+  state.finals.expect(owed, batch);
   session.job = { ...job, batch };
 }
 

@@ -17,7 +17,6 @@ import {
   type Endpoint,
   filterElement,
   NO_COUNT,
-  tallyElement,
 } from "./element.ts";
 
 /**
@@ -31,7 +30,7 @@ export interface Tally {
   readonly element?: Element;
 }
 
-export type KeptTally = Tally & { readonly element: Element };
+type TallyOf = Pick<Tally, "pinhole" | "to">;
 
 export interface SessionRecording {
   readonly request: RecordingRequest;
@@ -111,6 +110,11 @@ export interface Session {
   readonly tallies: Map<string, Tally>;
   /** Pinholes of which a packet was seen. */
   readonly active: Set<string>;
+  /**
+   * By name: elements that stay in the kernel to the session's end. They tell a restarted agent that `exact` is false,
+   * or should have been deleted and were not.
+   */
+  readonly markers: Map<string, Element>;
   /** False once the kernel's last word on a pinhole was missed. */
   exact: boolean;
   recording: SessionRecording | undefined;
@@ -127,6 +131,7 @@ export function createSession(id: string, owner: string, leaseUntil: Millis): Se
     holes: new Map(),
     tallies: new Map(),
     active: new Set(),
+    markers: new Map(),
     exact: true,
     recording: undefined,
     job: undefined,
@@ -138,21 +143,27 @@ export function holeElement({ from, to }: Claim): Element {
   return filterElement(from, to);
 }
 
-/** Adds a closed pinhole's count to its id's tally; returns the tally. */
-export function tallyUp(session: Session, claim: Claim, count: Count, serial: number): KeptTally {
-  const key = tallyKey(claim);
-  const tally: KeptTally = {
-    pinhole: claim.pinhole,
-    to: claim.to,
-    count: addCounts(session.tallies.get(key)?.count ?? NO_COUNT, count),
-    element: tallyElement(claim.to, serial),
-  };
+/** Adds a closed pinhole's count to its id's tally; returns the tally, which the kernel does not have yet. */
+export function tallyUp(session: Session, { pinhole, to }: TallyOf, count: Count): Tally {
+  const key = tallyKey({ pinhole, to });
+  const before = session.tallies.get(key) ?? { pinhole, to, count: NO_COUNT };
+  const tally: Tally = { ...before, count: addCounts(before.count, count) };
   session.tallies.set(key, tally);
   return tally;
 }
 
+/** Notes by which element the kernel keeps a tally, if it does. */
+export function keepElement(
+  session: Session,
+  { pinhole, to, count }: Tally,
+  element: Element | undefined,
+): void {
+  const tally = { pinhole, to, count, ...(element && { element }) };
+  session.tallies.set(tallyKey(tally), tally);
+}
+
 /** One tally an id and destination: a forked call's answer may lead the same pinhole elsewhere. */
-export function tallyKey({ pinhole, to }: Pick<Claim, "pinhole" | "to">): string {
+export function tallyKey({ pinhole, to }: TallyOf): string {
   return `${pinhole} ${to.address.text} ${to.port}`;
 }
 

@@ -39,6 +39,8 @@ async function greet(): Promise<ControlClient> {
   return fresh;
 }
 
+const tallies = () => harness.nft("list", "set", "inet", "keyhole", "tally4");
+
 test("an agent that is killed and started again keeps holes and counts; what is not named again is closed", async () => {
   const { probes } = harness;
   await client.ask(put("call", 1, { alice: [{}, ALICE] }));
@@ -46,6 +48,9 @@ test("an agent that is killed and started again keeps holes and counts; what is 
   assert.deepEqual(await probes.try([bob, stranger]), [true, true]);
   await client.ask(put("call", 2, narrow));
   assert.deepEqual(await probes.try([bob]), [true]);
+  await waitFor("the kernel's tally of the first pinhole", () =>
+    /counter packets 2 [^}]*call alice"/.test(tallies()),
+  );
 
   agent.signal("SIGKILL");
   await agent.exited;
@@ -71,6 +76,25 @@ test("an agent that is killed and started again keeps holes and counts; what is 
   const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
   const counters = { alice: { packets: 6, bytes: 6 * PROBE_BYTES } };
   assert.deepEqual(closed.ok && [closed.counters, closed.exact], [counters, true]);
+});
+
+test("an agent that is killed before it hears a last count has told the kernel so, and no sum is called exact", async () => {
+  const monitor = childrenOf(agent.pid).find(({ command }) => command.startsWith("nft monitor"));
+  assert.ok(monitor);
+  await client.ask(put("call", 1, { alice: [{}, ALICE] }));
+  assert.deepEqual(await harness.probes.try([bob]), [true]);
+  process.kill(monitor.pid, "SIGSTOP");
+  await client.ask(put("call", 2, narrow));
+  assert.match(tallies(), /counter packets 0 [^}]*call alice owed"/);
+  agent.signal("SIGKILL");
+  await agent.exited;
+  assert.deepEqual(await harness.probes.try([bob]), [true]);
+  agent = await harness.startAgent();
+  client = await greet();
+  await client.ask(put("call", 2, narrow));
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  assert.deepEqual(closed.ok && [closed.counters?.["alice"]?.packets, closed.exact], [1, false]);
+  assert.doesNotMatch(tallies(), /elements/);
 });
 
 test("no packet of a running call is lost to a restart of the agent", async () => {

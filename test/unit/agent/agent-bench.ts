@@ -49,6 +49,12 @@ export class AgentBench {
     this.#greet();
   }
 
+  /** The agent is killed as it is: what the kernel had still to say is heard by nobody. */
+  kill(): void {
+    this.kernel.answers.length = 0;
+    this.restart(true);
+  }
+
   #greet(): void {
     this.feed({ kind: "firewall", ready: true });
     this.feed({ kind: "capture", ready: true });

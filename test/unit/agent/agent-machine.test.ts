@@ -40,6 +40,7 @@ test("narrowing is one transaction, and counts of both pinholes come together at
     bench.of("apply")[batches]?.changes.map(({ op, element }) => [op, element.set]),
     [
       ["delete", "any4"],
+      ["add", "tally4"],
       ["add", "peer4"],
     ],
   );
@@ -64,7 +65,8 @@ test("a pinhole that stays is not touched, and one that leaves keeps its count",
   bench.ask(put(2, [any]));
   assert.deepEqual(
     bench.of("apply")[batches]?.changes.map(({ op }) => op),
-    ["delete"],
+    ["delete", "add"],
+    "it, and a marker for its count",
   );
   bench.kernel.pass(ANY);
   const reply = bench.close();
@@ -530,7 +532,7 @@ test("new tallies never take an adopted one's number", () => {
   const kept = { element: tallyElement(to, 41), label, count, opening, serial: 41 };
   const hole = { element: filterElement(opening.from, to), label, count, opening };
   bench.adopt({ alive: false, elements: [hole, kept], strays: [] });
-  assert.deepEqual([...bench.kernel.held.keys()], [`tally4 ${ALICE} . 20000 . 0x0000002b`]);
+  assert.deepEqual([...bench.kernel.held.keys()], [`tally4 ${ALICE} . 20000 . 0x0000002a`]);
 });
 
 test("controllers hear of first packets once, of losses and of closed recordings", () => {
