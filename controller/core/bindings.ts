@@ -1,0 +1,136 @@
+/**
+ * Where the users are: bindings of addresses of record to contacts (RFC 3261 §10, RFC 5626 §6).
+ * Pure.
+ */
+import type { Millis } from "../../protocol/machine.ts";
+import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
+import type { FlowId, SipTransport } from "../../protocol/sip/flow.ts";
+import type { Param } from "../../protocol/sip/grammar.ts";
+
+/** Where a REGISTER came from, as the transport saw it. */
+export interface Received {
+  readonly transport: SipTransport;
+  /** Canonical. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Binding {
+  /** In the spelling of `addressOfRecord`, scheme `sip`. */
+  readonly aor: string;
+  /** One binding of the user: instance and reg-id (RFC 5626 §6), or the contact's own text. */
+  readonly key: string;
+  /** The Contact URI as it came: the Request-URI of what goes to it. */
+  readonly contact: string;
+  /** Other Contact parameters, `q` and `expires` apart. */
+  readonly params: readonly Param[];
+  /** 0 to 1. */
+  readonly q: number;
+  readonly expiresAt: Millis;
+  readonly callId: string;
+  readonly cseq: number;
+  /** Values of Path, topmost first: the Route of what goes to the contact (RFC 3327 §5.3). */
+  readonly path: readonly string[];
+  /** `+sip.instance`, unquoted. */
+  readonly instance?: string;
+  /** Present only where outbound applies: the binding is then one of `flow` (RFC 5626). */
+  readonly regId?: number;
+  /** True when no other proxy stood between the phone and us. */
+  readonly direct: boolean;
+  /** Of a direct phone: how it is reached, as long as that lives. */
+  readonly flow?: FlowId;
+  readonly received: Received;
+  /** Addresses shown to be the user's: where a direct phone sends from. */
+  readonly addresses: readonly string[];
+  /** When the REGISTER came that made it what it is: the latest of several is tried first. */
+  readonly updatedAt: Millis;
+}
+
+/** What the store has to follow. */
+export type BindingChange =
+  | { readonly kind: "put"; readonly binding: Binding }
+  | { readonly kind: "delete"; readonly aor: string; readonly key: string };
+
+/** True for a flow that means the same after a restart: a UDP one is only addresses. */
+export const isLastingFlow = (flow: FlowId): boolean => flow.startsWith("udp/");
+
+export class BindingTable {
+  readonly #byAor = new Map<string, ReadonlyMap<string, Binding>>();
+  /** Addresses of record with a binding on the flow. */
+  readonly #byFlow = new Map<FlowId, Set<string>>();
+  /** The earliest end of each user's bindings. */
+  readonly #deadlines = new DeadlineQueue();
+  #size = 0;
+
+  /** Bindings held, those included whose time is over but was not yet collected. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** A user's bindings whose time is not over, in no order. */
+  of(aor: string, now: Millis): readonly Binding[] {
+    const bindings = this.#byAor.get(aor);
+    return bindings === undefined
+      ? []
+      : [...bindings.values()].filter(({ expiresAt }) => expiresAt > now);
+  }
+
+  apply(changes: readonly BindingChange[]): void {
+    for (const change of changes) {
+      const aor = change.kind === "put" ? change.binding.aor : change.aor;
+      const bindings = new Map(this.#byAor.get(aor));
+      if (change.kind === "put") bindings.set(change.binding.key, change.binding);
+      else bindings.delete(change.key);
+      this.#replace(aor, bindings);
+    }
+  }
+
+  /** What leaves the table because its time is over. */
+  expired(now: Millis): readonly BindingChange[] {
+    const changes: BindingChange[] = [];
+    for (let aor = this.#deadlines.takeDue(now); aor !== undefined; ) {
+      for (const { key, expiresAt } of this.#byAor.get(aor)?.values() ?? [])
+        if (expiresAt <= now) changes.push({ kind: "delete", aor, key });
+      aor = this.#deadlines.takeDue(now);
+    }
+    return changes;
+  }
+
+  /** Every binding reached by that flow. */
+  onFlow(flow: FlowId): readonly Binding[] {
+    return [...(this.#byFlow.get(flow) ?? [])].flatMap((aor) =>
+      [...(this.#byAor.get(aor)?.values() ?? [])].filter((binding) => binding.flow === flow),
+    );
+  }
+
+  deadline(): Millis | undefined {
+    return this.#deadlines.next();
+  }
+
+  #replace(aor: string, bindings: ReadonlyMap<string, Binding>): void {
+    const before = this.#byAor.get(aor);
+    for (const flow of flowsOf(before)) this.#unlink(flow, aor);
+    for (const flow of flowsOf(bindings)) this.#link(flow, aor);
+    this.#size += bindings.size - (before?.size ?? 0);
+    if (bindings.size === 0) this.#byAor.delete(aor);
+    else this.#byAor.set(aor, bindings);
+    const ends = [...bindings.values()].map(({ expiresAt }) => expiresAt);
+    this.#deadlines.set(aor, ends.length === 0 ? undefined : Math.min(...ends));
+  }
+
+  #link(flow: FlowId, aor: string): void {
+    const aors = this.#byFlow.get(flow) ?? new Set();
+    this.#byFlow.set(flow, aors.add(aor));
+  }
+
+  #unlink(flow: FlowId, aor: string): void {
+    const aors = this.#byFlow.get(flow);
+    aors?.delete(aor);
+    if (aors?.size === 0) this.#byFlow.delete(flow);
+  }
+}
+
+const flowsOf = (bindings: ReadonlyMap<string, Binding> | undefined): ReadonlySet<FlowId> =>
+  new Set(
+    [...(bindings?.values() ?? [])].flatMap(({ flow }) => (flow === undefined ? [] : [flow])),
+  );

@@ -1,0 +1,297 @@
+/**
+ * The registrar (RFC 3261 §10.3, RFC 3327 §5.3, RFC 5626 §6; no GRUU). Pure. It hears of REGISTERs
+ * whose sender is known already; what it answers goes out only when its changes are stored.
+ */
+import type { Millis } from "../../protocol/machine.ts";
+import { serializeSipDate } from "../../protocol/sip/date.ts";
+import type { FlowId, Peer } from "../../protocol/sip/flow.ts";
+import type { SipRequest } from "../../protocol/sip/message.ts";
+import type { SipUri } from "../../protocol/sip/uri.ts";
+import { byPreference, reachOf } from "./binding-reach.ts";
+import { type Binding, type BindingChange, BindingTable, isLastingFlow } from "./bindings.ts";
+import {
+  contactBytes,
+  contactValue,
+  isBindingOf,
+  isOutOfOrder,
+  keyOf,
+  mayBind,
+  newBinding,
+  type SettledContact,
+} from "./contact-binding.ts";
+import { parseRegister, type RegisterRequest, type RequestedContact } from "./register-request.ts";
+import { parsed } from "./verdict.ts";
+
+export interface RegistrarLimits {
+  /** At most 3600: only below one hour may a request be called too brief (RFC 3261 §10.3). */
+  readonly minExpiresS: number;
+  readonly maxExpiresS: number;
+  readonly defaultExpiresS: number;
+  /** Contacts of one user. */
+  readonly maxContacts: number;
+}
+
+export const DEFAULT_LIMITS: RegistrarLimits = {
+  minExpiresS: 60,
+  maxExpiresS: 7200,
+  defaultExpiresS: 3600,
+  maxContacts: 10,
+};
+
+export interface RegistrarSetting {
+  readonly limits?: Partial<RegistrarLimits>;
+  /** Whether an address of record is one of our users. */
+  readonly isUser: (aor: string) => boolean;
+  /** Whether a URI names this proxy itself: a contact there would be a loop. */
+  readonly isOwn: (uri: SipUri) => boolean;
+  /** A phone that does not know Path is refused behind a proxy that adds one (RFC 3327 §5.3). */
+  readonly pathSupportRequired?: boolean;
+  /** How often a phone is asked to keep its flow alive (Flow-Timer, RFC 5626 §6). */
+  readonly flowTimerS?: number;
+}
+
+/** Who sends a REGISTER, as the gatekeeper knows him, and by which way. */
+export interface Registration {
+  /** His own address of record. */
+  readonly by: string;
+  /** Whether he may register another. */
+  readonly mayRegister?: (aor: string) => boolean;
+  readonly peer: Peer;
+  readonly flow: FlowId;
+}
+
+export interface RegistrarAnswer {
+  /** What `createResponse` needs. */
+  readonly response: {
+    readonly status: number;
+    readonly reason?: string;
+    readonly headers: readonly (readonly [name: string, value: string])[];
+  };
+  /** To be stored before the response leaves. */
+  readonly changes: readonly BindingChange[];
+}
+
+/** Octets of a contact with its parameters, Path and Call-ID: what a user can make us keep of one. */
+export const MAX_BINDING_BYTES = 4096;
+export const DEFAULT_FLOW_TIMER_S = 120;
+const HOUR_S = 3600;
+const OPTION_TAGS: ReadonlySet<string> = new Set(["path", "outbound"]);
+
+export class Registrar {
+  readonly #setting: RegistrarSetting;
+  readonly #limits: RegistrarLimits;
+  readonly #table = new BindingTable();
+
+  /** @throws RangeError for limits that contradict each other. */
+  constructor(setting: RegistrarSetting) {
+    this.#setting = setting;
+    this.#limits = { ...DEFAULT_LIMITS, ...setting.limits };
+    const { minExpiresS, maxExpiresS, defaultExpiresS } = this.#limits;
+    if (minExpiresS > HOUR_S || minExpiresS > defaultExpiresS || defaultExpiresS > maxExpiresS)
+      throw new RangeError("registrar: minExpiresS <= defaultExpiresS <= maxExpiresS, min <= 3600");
+  }
+
+  /** Bindings of all users. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** Answers a REGISTER of a known sender: all that it asks for is done, or nothing. */
+  handle(request: SipRequest, registration: Registration, now: Millis): RegistrarAnswer {
+    const gone = this.expire(now);
+    const outcome = this.#judge(request, registration, now);
+    if (outcome.kind === "refused") return { response: outcome.response, changes: gone };
+    this.#table.apply(outcome.changes);
+    const headers = this.#success(outcome.register, outcome.outbound, now);
+    return { response: { status: 200, headers }, changes: [...gone, ...outcome.changes] };
+  }
+
+  /** The user's bindings, the one to try first first; `forkGroups` and `reachOf` say how. */
+  lookup(aor: string, now: Millis): readonly Binding[] {
+    return this.#table.of(aor, now).toSorted(byPreference);
+  }
+
+  /** Takes away what has expired. */
+  expire(now: Millis): readonly BindingChange[] {
+    const changes = this.#table.expired(now);
+    this.#table.apply(changes);
+    return changes;
+  }
+
+  /** A flow is gone: what was bound to it is reached otherwise, or not at all (RFC 5626 §7). */
+  dropFlow(flow: FlowId): readonly BindingChange[] {
+    const changes = this.#table.onFlow(flow).map((binding) => put(withoutFlow(binding)));
+    this.#table.apply(changes);
+    return changes;
+  }
+
+  /** Takes over what an earlier run stored; the connections of that time are gone. */
+  load(rows: readonly Binding[]): void {
+    this.#table.apply(
+      rows.map((row) =>
+        put(row.flow === undefined || isLastingFlow(row.flow) ? row : withoutFlow(row)),
+      ),
+    );
+  }
+
+  /** When `expire` has something to do. */
+  deadline(): Millis | undefined {
+    return this.#table.deadline();
+  }
+
+  #judge(request: SipRequest, registration: Registration, now: Millis): Outcome {
+    const read = parsed(() => parseRegister(request));
+    if (!read.ok) return refused(400);
+    const register = read.value;
+    const { aor, contacts } = register;
+    const unknown = register.required.filter((tag) => !OPTION_TAGS.has(tag));
+    if (unknown.length > 0) return refused(420, [["Unsupported", unknown.join(", ")]]);
+    if (aor !== registration.by && registration.mayRegister?.(aor) !== true) return refused(403);
+    if (!this.#setting.isUser(aor)) return refused(404);
+    if (this.#lacksPathSupport(register)) return refused(420, [["Unsupported", "path"]]);
+    switch (contacts.kind) {
+      case "fetch":
+        return { kind: "done", register, outbound: false, changes: [] };
+      case "remove-all":
+        return this.#removeAll(register, now);
+      case "listed":
+        return this.#update(register, contacts.contacts, registration, now);
+    }
+  }
+
+  #lacksPathSupport({ path, supported }: RegisterRequest): boolean {
+    const required = this.#setting.pathSupportRequired ?? true;
+    return required && path.length > 0 && !supported.has("path");
+  }
+
+  #removeAll(register: RegisterRequest, now: Millis): Outcome {
+    const bindings = this.#table.of(register.aor, now);
+    if (bindings.some((binding) => isOutOfOrder(binding, register))) return refused(500);
+    return { kind: "done", register, outbound: false, changes: bindings.map(remove) };
+  }
+
+  #update(
+    register: RegisterRequest,
+    contacts: readonly RequestedContact[],
+    registration: Registration,
+    now: Millis,
+  ): Outcome {
+    const wanted = contacts.map((contact) => this.#settle(contact, register));
+    const fault = this.#faultOf(wanted, register, registration.peer);
+    if (fault !== undefined) return fault;
+    const before = this.#table.of(register.aor, now);
+    const after = new Map(before.map((binding) => [binding.key, binding]));
+    const changes: BindingChange[] = [];
+    for (const contact of wanted) {
+      const old = before.find((binding) => isBindingOf(binding, contact));
+      if (old !== undefined && isOutOfOrder(old, register)) return refused(500);
+      const same = [...after.values()].find((binding) => isBindingOf(binding, contact));
+      if (same !== undefined && (contact.expiresS === 0 || same.key !== keyOf(contact))) {
+        after.delete(same.key);
+        changes.push(remove(same));
+      }
+      if (contact.expiresS === 0) continue;
+      const binding = newBinding(contact, { ...registration, register, now });
+      after.set(binding.key, binding);
+      changes.push(put(binding));
+    }
+    const evicted = this.#makeRoom([...after.values()], now);
+    if (evicted === undefined) return refused(403);
+    const outbound = wanted.some(({ regId, expiresS }) => regId !== undefined && expiresS > 0);
+    return { kind: "done", register, outbound, changes: [...changes, ...evicted.map(remove)] };
+  }
+
+  /** Bindings to give up so that the limit holds: only such as can be reached no more. */
+  #makeRoom(bindings: readonly Binding[], now: Millis): readonly Binding[] | undefined {
+    const excess = bindings.length - this.#limits.maxContacts;
+    if (excess <= 0) return [];
+    const dead = bindings.filter((each) => each.updatedAt < now && reachOf(each).kind === "dead");
+    const oldest = dead.sort((one, other) => one.updatedAt - other.updatedAt);
+    return oldest.length < excess ? undefined : oldest.slice(0, excess);
+  }
+
+  /** A contact with the time that it gets; reg-id stays only where outbound applies. */
+  #settle(contact: RequestedContact, register: RegisterRequest): SettledContact {
+    const { defaultExpiresS, maxExpiresS } = this.#limits;
+    const expiresS = Math.min(contact.expiresS ?? defaultExpiresS, maxExpiresS);
+    if (register.firstHopKnowsOutbound) return { ...contact, expiresS };
+    const { regId: _ignored, ...plain } = contact;
+    return { ...plain, expiresS };
+  }
+
+  #faultOf(
+    contacts: readonly SettledContact[],
+    register: RegisterRequest,
+    peer: Peer,
+  ): Refused | undefined {
+    const { minExpiresS } = this.#limits;
+    const kept = contacts.filter(({ expiresS }) => expiresS > 0);
+    if (kept.some(({ expiresS }) => expiresS < minExpiresS))
+      return refused(423, [["Min-Expires", String(minExpiresS)]]);
+    if (kept.length > 1 && kept.some(({ regId }) => regId !== undefined)) return refused(400);
+    if (!register.firstHopKnowsOutbound && wantsOutbound(register))
+      return refused(439, [], "First Hop Lacks Outbound Support");
+    if (kept.some((contact) => !mayBind(contact, peer, this.#setting.isOwn))) return refused(403);
+    const tooLong = kept.some((contact) => contactBytes(contact, register) > MAX_BINDING_BYTES);
+    return tooLong ? refused(403) : undefined;
+  }
+
+  #success(
+    { aor, path, supported }: RegisterRequest,
+    outbound: boolean,
+    now: Millis,
+  ): RegistrarAnswer["response"]["headers"] {
+    const contacts = this.lookup(aor, now).map((each) => ["Contact", contactValue(each, now)]);
+    const echoed = supported.has("path") ? path.map((value) => ["Path", value]) : [];
+    const flowTimerS = this.#setting.flowTimerS ?? DEFAULT_FLOW_TIMER_S;
+    const required = [
+      ["Require", "outbound"],
+      ["Flow-Timer", String(flowTimerS)],
+    ];
+    const rows = [
+      ...contacts,
+      ...echoed,
+      ...(outbound && supported.has("outbound") ? required : []),
+      ["Supported", [...OPTION_TAGS].join(", ")],
+      ["Date", serializeSipDate(now)],
+    ];
+    return rows.map(([name = "", value = ""]) => [name, value] as const);
+  }
+}
+
+interface Refused {
+  readonly kind: "refused";
+  readonly response: RegistrarAnswer["response"];
+}
+
+type Outcome =
+  | Refused
+  | {
+      readonly kind: "done";
+      readonly register: RegisterRequest;
+      /** A binding of one flow was asked for. */
+      readonly outbound: boolean;
+      readonly changes: readonly BindingChange[];
+    };
+
+const refused = (
+  status: number,
+  headers: RegistrarAnswer["response"]["headers"] = [],
+  reason?: string,
+): Refused => ({
+  kind: "refused",
+  response: { status, headers, ...(reason === undefined ? {} : { reason }) },
+});
+
+const put = (binding: Binding): BindingChange => ({ kind: "put", binding });
+const remove = ({ aor, key }: Binding): BindingChange => ({ kind: "delete", aor, key });
+
+function withoutFlow(binding: Binding): Binding {
+  const { flow: _gone, ...rest } = binding;
+  return rest;
+}
+
+const wantsOutbound = ({ contacts, supported }: RegisterRequest): boolean =>
+  contacts.kind === "listed" &&
+  supported.has("outbound") &&
+  contacts.contacts.some(({ regId }) => regId !== undefined);
