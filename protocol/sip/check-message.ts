@@ -3,14 +3,21 @@
  * message must have, each once, each readable (RFC 3261 §8.1.1, §16.3 item 1, §18.1.2). Pure.
  */
 import { isProtocolError, ProtocolError } from "../errors.ts";
-import { parseCSeq } from "./cseq.ts";
-import { headerRows, headerValue, headerValues, type SipMessage } from "./message.ts";
+import { messageCSeq } from "./cseq.ts";
+import { canonicalName } from "./header-name.ts";
+import { headerValue, headerValues, type SipMessage } from "./message.ts";
 import { messageAddress, parseNameAddr } from "./name-addr.ts";
-import { parseSipUri, uriScheme } from "./uri.ts";
+import { isSipScheme, parseSipUri, uriScheme } from "./uri.ts";
 import { parseVia } from "./via.ts";
 
-const REQUIRED = ["From", "To", "Call-ID", "CSeq"] as const;
-const SINGLE = [...REQUIRED, "Max-Forwards", "Content-Type", "Date", "Expires"] as const;
+/** Via may come often, the others once. */
+const REQUIRED = ["via", "from", "to", "call-id", "cseq"];
+const OPTIONAL = ["max-forwards", "content-type", "date", "expires"];
+const BITS: ReadonlyMap<string, number> = new Map(
+  [...REQUIRED, ...OPTIONAL].map((name, index) => [name, 1 << index]),
+);
+const VIA = 1;
+const MUST = (1 << REQUIRED.length) - 1;
 const CALL_ID = /^[\w\-.!%*+'`~()<>:\\"/[\]?{}]+(?:@[\w\-.!%*+'`~()<>:\\"/[\]?{}]+)?$/;
 const MAX_HOPS = 255; // RFC 3261 §20.22
 
@@ -29,24 +36,32 @@ export function messageFault(message: SipMessage): ProtocolError | undefined {
 }
 
 function checkMessage(message: SipMessage): void {
-  for (const name of REQUIRED)
-    if (headerRows(message, name).length === 0) fail(`${name} is missing`);
-  for (const name of SINGLE)
-    if (headerRows(message, name).length > 1) fail(`${name} more than once`);
+  checkCounts(message);
   if (!CALL_ID.test(headerValue(message, "Call-ID") ?? "")) fail("Call-ID");
-  const vias = headerValues(message, "Via");
-  if (vias.length === 0) fail("Via is missing");
-  vias.forEach(parseVia);
+  headerValues(message, "Via").forEach(parseVia);
   messageAddress(message, "From");
   messageAddress(message, "To");
   checkContacts(message);
   for (const name of ["Route", "Record-Route"]) headerValues(message, name).forEach(parseNameAddr);
-  const { method } = parseCSeq(headerValue(message, "CSeq") ?? "");
+  const { method } = messageCSeq(message);
   if (message.kind === "response") return;
   if (method !== message.method) fail("CSeq names another method");
   checkRequestUri(message.uri);
   const hops = headerValue(message, "Max-Forwards") ?? "70";
   if (!/^\d+$/.test(hops) || Number(hops) > MAX_HOPS) fail("Max-Forwards");
+}
+
+/** Each field that must be there is, and none that may come once comes twice. */
+function checkCounts({ headers }: SipMessage): void {
+  let seen = 0;
+  for (const { name, value } of headers) {
+    const canonical = canonicalName(name);
+    const bit = BITS.get(canonical);
+    if (bit === undefined || (bit === VIA && value === "")) continue;
+    if ((seen & bit & ~VIA) !== 0) fail(`${canonical} more than once`);
+    seen |= bit;
+  }
+  if ((seen & MUST) !== MUST) fail("a field that every message has is missing");
 }
 
 function checkContacts(message: SipMessage): void {
@@ -57,9 +72,8 @@ function checkContacts(message: SipMessage): void {
 
 /** Other schemes than SIP's pass here: they are refused with 416, not 400. */
 function checkRequestUri(uri: string): void {
-  const scheme = uriScheme(uri);
-  if (scheme !== "sip" && scheme !== "sips") return;
-  if (parseSipUri(uri).headers !== undefined) fail("Request-URI with headers");
+  if (!isSipScheme(uri)) uriScheme(uri);
+  else if (parseSipUri(uri).headers !== undefined) fail("Request-URI with headers");
 }
 
 function fail(what: string): never {

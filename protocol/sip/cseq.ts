@@ -11,6 +11,7 @@ export interface CSeq {
   readonly method: string;
 }
 
+const CSEQ = /^(\d+)[ \t]+(\S+)$/;
 const MAX_CSEQ = 2 ** 31 - 1;
 
 /**
@@ -18,7 +19,7 @@ const MAX_CSEQ = 2 ** 31 - 1;
  * @throws ProtocolError `ERR_SIP_SYNTAX`, also for a number of 2^31 or more.
  */
 export function parseCSeq(text: string): CSeq {
-  const [, digits = "", method = ""] = /^(\d+)[ \t]+(\S+)$/.exec(text.trim()) ?? [];
+  const [, digits = "", method = ""] = CSEQ.exec(text) ?? [];
   const number = Number(digits);
   if (digits === "" || number > MAX_CSEQ || !isToken(method))
     throw new ProtocolError("ERR_SIP_SYNTAX", "CSeq");

@@ -15,9 +15,13 @@ const QUOTED = /^"(?:[^"\\\r\n]|\\[^\r\n])*"$/;
 const PARAM_VALUE = /^[^\s;,"<>=\\]+$/;
 const HOST = /^(?:\[[\da-f:.]{2,45}\]|[a-z\d](?:[a-z\d.-]*[a-z\d.])?)$/i;
 const [TAB, SPACE, QUOTE, LESS, GREATER, BACKSLASH] = [0x09, 0x20, 0x22, 0x3c, 0x3e, 0x5c];
+const SEMICOLON = 0x3b;
+const NO_PARAMS: readonly Param[] = [];
 const MAX_HOST_CHARACTERS = 255; // RFC 1035 §2.3.4
 
 export const isToken = (text: string): boolean => TOKEN.test(text);
+
+export const isQuoted = (text: string): boolean => QUOTED.test(text);
 
 /** A host name, an IPv4 address or an IPv6 reference in brackets (RFC 3261 §25.1 `host`). */
 export const isHost = (text: string): boolean =>
@@ -81,19 +85,22 @@ export function splitOutside(text: string, separator: "," | ";"): string[] {
  * @throws ProtocolError `ERR_SIP_SYNTAX` for an empty parameter or a bad name or value.
  */
 export function parseParams(text: string): readonly Param[] {
-  const [before, ...parts] = splitOutside(text, ";");
-  if (before !== "") throw new ProtocolError("ERR_SIP_SYNTAX", "parameters begin with ;");
-  return parts.map(parseParam);
+  if (text === "") return NO_PARAMS;
+  if (text.charCodeAt(0) !== SEMICOLON)
+    throw new ProtocolError("ERR_SIP_SYNTAX", "parameters begin with ;");
+  return splitOutside(text.slice(1), ";").map(parseParam);
 }
 
 function parseParam(text: string): Param {
   const equals = text.indexOf("=");
-  const name = trimLws(equals < 0 ? text : text.slice(0, equals));
-  if (!isToken(name)) throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter");
-  if (equals < 0) return { name };
+  if (equals < 0) {
+    if (!isToken(text)) throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter");
+    return { name: text };
+  }
+  const name = trimLws(text.slice(0, equals));
   const value = trimLws(text.slice(equals + 1));
-  if (!PARAM_VALUE.test(value) && !QUOTED.test(value))
-    throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter value");
+  if (!isToken(name) || !(PARAM_VALUE.test(value) || QUOTED.test(value)))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "not a parameter or its value");
   return { name, value };
 }
 
@@ -106,8 +113,13 @@ export const serializeParams = (params: readonly Param[]): string =>
 /** The first parameter of that name, compared without case. */
 export function findParam(params: readonly Param[], name: string): Param | undefined {
   const wanted = name.toLowerCase();
-  return params.find((param) => param.name.toLowerCase() === wanted);
+  for (const param of params)
+    if (param.name === wanted || isSameText(param.name, wanted)) return param;
+  return undefined;
 }
+
+const isSameText = (text: string, lower: string): boolean =>
+  text.length === lower.length && text.toLowerCase() === lower;
 
 /** Sets or adds one parameter, keeping the place of an existing one. */
 export function withParam(params: readonly Param[], name: string, value?: string): Param[] {

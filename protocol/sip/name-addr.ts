@@ -5,6 +5,7 @@
 import { ProtocolError } from "../errors.ts";
 import {
   findParam,
+  isQuoted,
   isToken,
   type Param,
   parseParams,
@@ -14,7 +15,10 @@ import {
   unquote,
 } from "./grammar.ts";
 import { headerValue, type SipMessage } from "./message.ts";
-import { parseSipUri, uriScheme } from "./uri.ts";
+import { remembering } from "./remember.ts";
+import { isSipScheme, parseSipUri, uriScheme } from "./uri.ts";
+
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
 
 export interface NameAddr {
   /** Without quotes. */
@@ -23,24 +27,41 @@ export interface NameAddr {
   readonly params: readonly Param[];
 }
 
-const BRACKETED = /^("(?:[^"\\]|\\.)*"[ \t]*|[^"<]*)<([^<>]*)>(.*)$/s;
-
 /**
  * Parses one value. Without angle brackets, parameters belong to the header field, and the URI may
  * hold neither `?` nor `,` (§20.10).
  * @throws ProtocolError `ERR_SIP_SYNTAX`.
  */
-export function parseNameAddr(text: string): NameAddr {
-  const bracketed = BRACKETED.exec(trimLws(text));
-  if (bracketed === null) return parseAddrSpec(trimLws(text));
-  const [, display = "", uri = "", params = ""] = bracketed;
+export const parseNameAddr: (value: string) => NameAddr = remembering(readNameAddr);
+
+function readNameAddr(value: string): NameAddr {
+  const text = trimLws(value);
+  const less = endOfDisplayName(text);
+  const greater = text.indexOf(">", less);
+  if (less < 0 || greater < 0) return parseAddrSpec(text);
+  const uri = text.slice(less + 1, greater);
   checkUri(uri);
-  const displayName = parseDisplayName(trimLws(display));
-  return {
-    ...(displayName === undefined ? {} : { displayName }),
-    uri,
-    params: parseParams(trimLws(params)),
-  };
+  const displayName = parseDisplayName(trimLws(text.slice(0, less)));
+  const params = parseParams(trimLws(text.slice(greater + 1)));
+  return displayName === undefined ? { uri, params } : { displayName, uri, params };
+}
+
+/** Where `<` stands behind an optional display name; below 0 when none does. */
+function endOfDisplayName(text: string): number {
+  const less = text.indexOf("<");
+  const quoted = text.indexOf('"');
+  if (quoted < 0 || less < quoted) return less;
+  return quoted === 0 ? text.indexOf("<", endOfQuoted(text)) : -1;
+}
+
+/** Behind the quoted string that the text begins with; behind everything if it does not end. */
+function endOfQuoted(text: string): number {
+  for (let at = 1; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === BACKSLASH) at += 1;
+    else if (code === QUOTE) return at + 1;
+  }
+  return text.length;
 }
 
 function parseAddrSpec(text: string): NameAddr {
@@ -53,15 +74,15 @@ function parseAddrSpec(text: string): NameAddr {
 
 function parseDisplayName(text: string): string | undefined {
   if (text === "") return undefined;
-  if (text.startsWith('"')) return unquote(text);
-  if (!text.split(/[ \t]+/).every(isToken))
+  if (isQuoted(text)) return unquote(text);
+  if (!isToken(text) && !text.split(/[ \t]+/).every(isToken))
     throw new ProtocolError("ERR_SIP_SYNTAX", "display name needs quotes");
   return text;
 }
 
 function checkUri(uri: string): void {
-  const scheme = uriScheme(uri);
-  if (scheme === "sip" || scheme === "sips") parseSipUri(uri);
+  if (isSipScheme(uri)) parseSipUri(uri);
+  else uriScheme(uri);
 }
 
 /** Writes a value, always with angle brackets, the display name always in quotes. */

@@ -53,7 +53,7 @@ export function parseMessage(octets: Uint8Array): SipMessage {
  */
 export function parseHead(octets: Uint8Array): MessageHead {
   if (octets.length > MAX_HEAD_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "header section");
-  const text = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).latin1Slice();
+  const text = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString("latin1");
   const startEnd = lineEnd(text, 0);
   const headers: HeaderRow[] = [];
   for (let at = startEnd + 2; at < text.length + 2; ) {

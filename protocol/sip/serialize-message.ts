@@ -20,7 +20,7 @@ export function serializeMessage(message: SipMessage): Buffer {
   head += "\r\n\r\n";
   if (BEYOND_OCTETS.test(head)) throw new TypeError("header text beyond one octet a character");
   const octets = Buffer.allocUnsafe(head.length + body.length);
-  octets.latin1Write(head, 0);
+  octets.write(head, 0, "latin1");
   octets.set(body, head.length);
   return octets;
 }

@@ -4,6 +4,7 @@
  */
 import { ProtocolError } from "../errors.ts";
 import { isHost, type Param, parsePort, serializeParams } from "./grammar.ts";
+import { remembering } from "./remember.ts";
 
 export interface SipUri {
   readonly scheme: "sip" | "sips";
@@ -18,13 +19,16 @@ export interface SipUri {
   readonly headers?: string;
 }
 
-const URI =
-  /^(sips?):(?:([^@]*)@)?(\[[^\]]*\]|[^:;?@[\]]+)(?::([^;?]*))?((?:;[^?]*)?)(?:\?(.*))?$/i;
 const USER = /^(?:[\w\-.!~*'()&=+$,;?/]|%[\da-f]{2})+$/i;
 const PASSWORD = /^(?:[\w\-.!~*'()&=+$,]|%[\da-f]{2})*$/i;
 const PARAM = /^(?:[\w\-.!~*'()[\]/:&+$]|%[\da-f]{2})+$/i;
 const HEADERS = /^(?:[\w\-.!~*'()[\]/?:+$=&]|%[\da-f]{2})+$/i;
 const ABSOLUTE = /^([a-z][a-z\d+.-]*):[!#-;=?-_a-z~[\]]+$/i;
+
+const [COLON, SEMICOLON, QUESTION, BRACKET] = [0x3a, 0x3b, 0x3f, 0x5b];
+/** Makes a letter's code its lower case one's. */
+const LOWER = 0x20;
+const NO_PARAMS: readonly Param[] = [];
 
 /**
  * The scheme of any absolute URI, in lower case.
@@ -36,25 +40,70 @@ export function uriScheme(text: string): string {
   return scheme.toLowerCase();
 }
 
+/** Whether a URI begins with `sip:` or `sips:`, in any case. */
+export const isSipScheme = (uri: string): boolean => schemeEnd(uri) > 0;
+
+/** Where what follows `sip:` or `sips:` begins; 0 for other schemes. */
+function schemeEnd(text: string): number {
+  const isSip =
+    (text.charCodeAt(0) | LOWER) === 0x73 &&
+    (text.charCodeAt(1) | LOWER) === 0x69 &&
+    (text.charCodeAt(2) | LOWER) === 0x70;
+  if (!isSip) return 0;
+  if (text.charCodeAt(3) === COLON) return 4;
+  return (text.charCodeAt(3) | LOWER) === 0x73 && text.charCodeAt(4) === COLON ? 5 : 0;
+}
+
 /**
  * Parses a `sip:` or `sips:` URI.
  * @throws ProtocolError `ERR_SIP_SYNTAX`.
  */
-export function parseSipUri(text: string): SipUri {
-  const match = URI.exec(text);
-  if (match === null) throw new ProtocolError("ERR_SIP_SYNTAX", "not a SIP URI");
-  const [, scheme = "", userinfo, host = "", port, params = "", headers] = match;
+export const parseSipUri: (text: string) => SipUri = remembering(readSipUri);
+
+function readSipUri(text: string): SipUri {
+  const start = schemeEnd(text);
+  if (start === 0) throw new ProtocolError("ERR_SIP_SYNTAX", "not a SIP URI");
+  const at = text.indexOf("@", start);
+  const hostStart = at < 0 ? start : at + 1;
+  const hostEnd = endOfHost(text, hostStart);
+  const host = text.slice(hostStart, hostEnd);
   if (!isHost(host)) throw new ProtocolError("ERR_SIP_SYNTAX", "host of a SIP URI");
+  const query = text.indexOf("?", hostEnd);
+  const end = query < 0 ? text.length : query;
+  const semicolon = text.indexOf(";", hostEnd);
+  const paramsStart = semicolon < 0 || semicolon > end ? end : semicolon;
+  const headers = query < 0 ? undefined : text.slice(query + 1);
   if (headers !== undefined && !HEADERS.test(headers))
     throw new ProtocolError("ERR_SIP_SYNTAX", "headers of a SIP URI");
   return {
-    scheme: scheme.toLowerCase() === "sips" ? "sips" : "sip",
-    ...(userinfo === undefined ? {} : parseUserinfo(userinfo)),
-    host: host.startsWith("[") ? host.slice(1, -1) : host,
-    ...(port === undefined ? {} : { port: parsePort(port) }),
-    params: params.split(";").slice(1).map(parseUriParam),
-    ...(headers === undefined ? {} : { headers }),
+    scheme: start === 5 ? "sips" : "sip",
+    ...(at < 0 ? undefined : parseUserinfo(text.slice(start, at))),
+    host: host.charCodeAt(0) === BRACKET ? host.slice(1, -1) : host,
+    ...(hostEnd === paramsStart ? undefined : { port: readPort(text.slice(hostEnd, paramsStart)) }),
+    params:
+      paramsStart === end
+        ? NO_PARAMS
+        : text
+            .slice(paramsStart + 1, end)
+            .split(";")
+            .map(parseUriParam),
+    ...(headers === undefined ? undefined : { headers }),
   };
+}
+
+function endOfHost(text: string, from: number): number {
+  if (text.charCodeAt(from) === BRACKET) return text.indexOf("]", from) + 1;
+  let end = from;
+  for (; end < text.length; end += 1) {
+    const code = text.charCodeAt(end);
+    if (code === COLON || code === SEMICOLON || code === QUESTION) break;
+  }
+  return end;
+}
+
+function readPort(text: string): number {
+  if (text.charCodeAt(0) !== COLON) throw new ProtocolError("ERR_SIP_SYNTAX", "host of a SIP URI");
+  return parsePort(text.slice(1));
 }
 
 function parseUserinfo(text: string): { user: string; password?: string } {

@@ -9,8 +9,10 @@ import {
   parseParams,
   parsePort,
   serializeParams,
+  trimLws,
 } from "./grammar.ts";
 import { firstValue, type SipMessage } from "./message.ts";
+import { remembering } from "./remember.ts";
 import { serializeHostPort } from "./uri.ts";
 
 export interface Via {
@@ -25,24 +27,36 @@ export interface Via {
 /** Begins every branch made by RFC 3261 (§8.1.1.7). */
 export const MAGIC_COOKIE = "z9hG4bK";
 
-const VIA =
-  /^SIP[ \t]*\/[ \t]*2\.0[ \t]*\/[ \t]*([\w\-.!%*+`'~]+)[ \t]+(\[[^\]]*\]|[^\s:;[\]]+)[ \t]*(?::[ \t]*(\d+)[ \t]*)?(;.*)?$/is;
+const PROTOCOL = /^SIP[ \t]*\/[ \t]*2\.0[ \t]*\/[ \t]*([\w\-.!%*+`'~]+)[ \t]+/i;
 
 /**
  * Parses one Via value.
  * @throws ProtocolError `ERR_SIP_SYNTAX`.
  */
-export function parseVia(text: string): Via {
-  const match = VIA.exec(text.trim());
-  if (match === null) throw new ProtocolError("ERR_SIP_SYNTAX", "not a Via");
-  const [, transport = "", host = "", port, params = ""] = match;
+export const parseVia: (text: string) => Via = remembering(readVia);
+
+function readVia(text: string): Via {
+  const [protocol, transport] = PROTOCOL.exec(text) ?? [];
+  if (protocol === undefined || transport === undefined)
+    throw new ProtocolError("ERR_SIP_SYNTAX", "not a Via");
+  const semicolon = text.indexOf(";", protocol.length);
+  const end = semicolon < 0 ? text.length : semicolon;
+  const sentBy = trimLws(text.slice(protocol.length, end));
+  const hostEnd = sentBy.startsWith("[") ? sentBy.indexOf("]") + 1 : sentBy.indexOf(":");
+  const host = hostEnd < 0 ? sentBy : trimLws(sentBy.slice(0, hostEnd));
+  const port = hostEnd < 0 ? "" : trimLws(sentBy.slice(hostEnd));
   if (!isHost(host)) throw new ProtocolError("ERR_SIP_SYNTAX", "sent-by of a Via");
   return {
     transport: transport.toUpperCase(),
     host: host.startsWith("[") ? host.slice(1, -1) : host,
-    ...(port === undefined ? {} : { port: parsePort(port) }),
-    params: parseParams(params),
+    ...(port === "" ? undefined : { port: readPort(port) }),
+    params: parseParams(text.slice(end)),
   };
+}
+
+function readPort(text: string): number {
+  if (!text.startsWith(":")) throw new ProtocolError("ERR_SIP_SYNTAX", "sent-by of a Via");
+  return parsePort(trimLws(text.slice(1)));
 }
 
 export const serializeVia = ({ transport, host, port, params }: Via): string =>
@@ -61,8 +75,8 @@ export function topVia(message: SipMessage): Via {
 /** The branch, if it begins with the cookie and has more: only then does it name a transaction. */
 export function viaBranch(via: Via): string | undefined {
   const branch = findParam(via.params, "branch")?.value;
-  const cookie = branch?.slice(0, MAGIC_COOKIE.length).toLowerCase();
-  return cookie === MAGIC_COOKIE.toLowerCase() && branch !== undefined && branch.length > 7
-    ? branch
-    : undefined;
+  if (branch === undefined || branch.length <= MAGIC_COOKIE.length) return undefined;
+  if (branch.startsWith(MAGIC_COOKIE)) return branch;
+  const cookie = branch.slice(0, MAGIC_COOKIE.length).toLowerCase();
+  return cookie === MAGIC_COOKIE.toLowerCase() ? branch : undefined;
 }
