@@ -4,13 +4,16 @@
  */
 import type { Socket } from "node:net";
 import type { Peer } from "../protocol/sip/flow.ts";
+import type { Malformed } from "../protocol/sip/malformed.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
 import { serializeMessage } from "../protocol/sip/serialize-message.ts";
-import { type Malformed, StreamFramer } from "../protocol/sip/stream-framer.ts";
+import { StreamFramer } from "../protocol/sip/stream-framer.ts";
 
 export interface ConnectionLimits {
   /** From the first octet of a message to its last. */
   readonly messageTimeoutMs: number;
+  /** From the beginning of a connection that a peer opened to the end of its first message. */
+  readonly firstMessageTimeoutMs: number;
   /** Without any octet either way. */
   readonly idleTimeoutMs: number;
   /** Octets waiting for a peer that does not read. */
@@ -20,6 +23,9 @@ export interface ConnectionLimits {
 export interface ConnectionEvents {
   readonly onMessage: (message: SipMessage) => void;
   readonly onMalformed: (malformed: Malformed) => void;
+  readonly onKeepAlive: () => void;
+  /** So many items were read at once; returns how long to read no more, in milliseconds. */
+  readonly onRead: (items: number) => number;
   /** Once, at once, however it ended. */
   readonly onClosed: (reason: string) => void;
 }
@@ -44,6 +50,8 @@ export class SipConnection {
   #peer: Peer | undefined;
   #closeReason: string | undefined;
   #messageTimer: NodeJS.Timeout | undefined;
+  #firstMessageTimer: NodeJS.Timeout | undefined;
+  #restTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, limits: ConnectionLimits, events: ConnectionEvents) {
     this.#socket = socket;
@@ -73,21 +81,24 @@ export class SipConnection {
     for (const outgoing of waiting) this.#write(outgoing);
   }
 
-  /** Resolves when the octets are with the kernel. Rejects if they never get there. */
-  send(message: SipMessage): Promise<void> {
-    const octets = serializeMessage(message);
-    return new Promise((resolve, reject) => {
-      const settle = (error?: Error): void => (error === undefined ? resolve() : reject(error));
-      if (this.#closeReason !== undefined) settle(this.#failure());
-      else this.#enqueue({ octets, settle });
-    });
+  /** The other side opened it: it has to say something soon. */
+  expectMessage(): void {
+    const giveUp = (): void => this.close("never said anything");
+    this.#firstMessageTimer = setTimeout(giveUp, this.#limits.firstMessageTimeoutMs);
+  }
+
+  /** Settles when the octets are with the kernel, or will never be. */
+  send(message: SipMessage, settle: (error?: Error) => void): void {
+    if (this.#closeReason !== undefined) settle(this.#failure());
+    else this.#enqueue({ octets: serializeMessage(message), settle });
   }
 
   /** Takes and gives nothing more, save what is already on its way out. */
   close(reason: string): void {
     if (this.#closeReason !== undefined) return;
     this.#closeReason = reason;
-    clearTimeout(this.#messageTimer);
+    for (const timer of [this.#messageTimer, this.#firstMessageTimer, this.#restTimer])
+      clearTimeout(timer);
     const grace = setTimeout(() => this.#socket.destroy(), CLOSE_GRACE_MS);
     this.#socket.once("close", () => clearTimeout(grace));
     this.#socket.destroySoon();
@@ -112,12 +123,27 @@ export class SipConnection {
     if (this.#closeReason !== undefined) return;
     const items = this.#framer.push(chunk);
     this.#watchMessage(items.length > 0);
+    if (items.length > 0) clearTimeout(this.#firstMessageTimer);
     for (const item of items) {
-      if (item.kind === "keepalive") this.#enqueue({ octets: PONG, settle: () => undefined });
+      if (item.kind === "keepalive") this.#answerPing();
       else if (item.kind === "malformed") this.#refuse(item);
       else this.#events.onMessage(item);
       if (this.#closeReason !== undefined) return;
     }
+    const restMs = this.#events.onRead(items.length);
+    if (restMs > 0) this.#rest(restMs);
+  }
+
+  #answerPing(): void {
+    this.#events.onKeepAlive();
+    this.#enqueue({ octets: PONG, settle: () => undefined });
+  }
+
+  /** Lets the peer's own queue fill for a while; the kernel then holds it back. */
+  #rest(restMs: number): void {
+    this.#socket.pause();
+    clearTimeout(this.#restTimer);
+    this.#restTimer = setTimeout(() => this.#socket.resume(), restMs);
   }
 
   #refuse(malformed: Malformed): void {

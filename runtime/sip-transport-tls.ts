@@ -13,17 +13,20 @@ import {
 import { isProtocolError } from "../protocol/errors.ts";
 import { decodeCertificate } from "../protocol/pki/certificate.ts";
 
+/**
+ * `require`: a client without a verifiable certificate gets no connection. `request`: it gets one,
+ * without identities. `none`: it is not asked and has none.
+ */
+export type ClientCertificates = "require" | "request" | "none";
+
 export interface SipTlsSetting {
   /** PEM: our certificate, and intermediate ones after it. */
   readonly certificate: string | Buffer;
   readonly key: string | Buffer;
   /** PEM: whom we trust; the system's own list never counts. */
   readonly anchors: readonly (string | Buffer)[];
-  /**
-   * `require`: a client without a verifiable certificate gets no connection. `request`: it gets
-   * one, without identities.
-   */
-  readonly clientCertificates: "require" | "request";
+  /** For listeners that do not say themselves. */
+  readonly clientCertificates: ClientCertificates;
 }
 
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -39,11 +42,12 @@ const common = ({ certificate, key, anchors }: SipTlsSetting): TlsOptions & Conn
 
 export const tlsServerOptions = (
   setting: SipTlsSetting,
+  clientCertificates: ClientCertificates,
   handshakeTimeoutMs: number,
 ): TlsOptions => ({
   ...common(setting),
-  requestCert: true,
-  rejectUnauthorized: setting.clientCertificates === "require",
+  requestCert: clientCertificates !== "none",
+  rejectUnauthorized: clientCertificates === "require",
   handshakeTimeout: handshakeTimeoutMs,
 });
 

@@ -1,46 +1,52 @@
 /**
- * SIP over TCP and TLS (RFC 3261 §18, RFC 5923 for the reuse of connections). Touches sockets.
+ * SIP over UDP, TCP and TLS (RFC 3261 §18). Touches sockets, through its parts.
  *
- * A connection is a flow. Messages come with their flow and their peer; what is sent goes down a
- * named flow, or to a target for which an open connection is used or a new one made. A connection
- * that a peer opened serves targets that name just its address and port, never a host name: the
- * name of a server was not checked on it.
+ * Messages come with their flow and their peer; what is sent goes down a named flow or to a
+ * target. `send` gives a promise; `post` gives none and tells what became of a message by the key
+ * it was given: a busy program sends without a closure or a promise a message.
  */
-import { createServer, isIPv6, type Server, type Socket, connect as tcpConnect } from "node:net";
-import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
-import type { FlowId, Peer, SipTransport, Target } from "../protocol/sip/flow.ts";
+import {
+  type FlowId,
+  isReliableHop,
+  type Peer,
+  type SipTransport,
+  type Target,
+} from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
 import type { Logger } from "./logger.ts";
-import { type AdmissionLimits, ConnectionAdmission } from "./sip-transport-admission.ts";
-import { type ConnectionLimits, SipConnection } from "./sip-transport-connection.ts";
+import { newCounters, type SipTransportCounters } from "./sip-transport-counters.ts";
+import { MessageRate, type RateLimits } from "./sip-transport-rate.ts";
+import { type StreamLimits, StreamTransport } from "./sip-transport-streams.ts";
 import {
+  type ClientCertificates,
   HANDSHAKE_TIMEOUT_MS,
-  peerIdentities,
   type SipTlsSetting,
-  tlsClientOptions,
-  tlsServerOptions,
 } from "./sip-transport-tls.ts";
+import { DatagramTransport } from "./sip-transport-udp.ts";
 
 export interface SipListener {
   readonly transport: SipTransport;
+  /** Of one family: `::` does not take IPv4, so that it stands beside `0.0.0.0`. */
   readonly address: string;
   /** 0 lets the kernel choose; see `listening`. */
   readonly port: number;
+  /** Over TLS: whether clients have to prove who they are; as `tls` says if absent. */
+  readonly clientCertificates?: ClientCertificates | undefined;
 }
 
-export interface SipTransportLimits extends ConnectionLimits, AdmissionLimits {
-  readonly connectTimeoutMs: number;
-  readonly handshakeTimeoutMs: number;
-}
+export interface SipTransportLimits extends StreamLimits, RateLimits {}
 
 export const DEFAULT_SIP_TRANSPORT_LIMITS: SipTransportLimits = {
   messageTimeoutMs: 10_000,
+  firstMessageTimeoutMs: 32_000,
   idleTimeoutMs: 3_600_000,
   sendQueueBytes: 1024 * 1024,
   connectTimeoutMs: 5_000,
   handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
   connections: 4096,
   connectionsPerAddress: 256,
+  messagesPerSecond: Number.POSITIVE_INFINITY,
+  messageBurst: 1_000,
 };
 
 /** A message as it came in. */
@@ -57,6 +63,10 @@ export interface SipTransportSetting {
   readonly onMessage: (arrival: SipArrival) => void;
   /** A flow on which messages went is gone, and with it what waits for answers on it. */
   readonly onClosed: (flow: FlowId) => void;
+  /** What was posted to a target with this key took this connection; never told of UDP. */
+  readonly onSent?: (key: string, flow: FlowId) => void;
+  /** What was posted with this key did not leave, or not for sure. */
+  readonly onFailed?: (key: string, error: Error) => void;
   readonly limits?: Partial<SipTransportLimits>;
   readonly log?: Logger;
 }
@@ -64,13 +74,19 @@ export interface SipTransportSetting {
 export interface SipTransportHandle {
   /** Where it listens, with the ports the kernel chose. */
   readonly listening: readonly SipListener[];
+  /** Figures since the start. */
+  readonly counters: Readonly<SipTransportCounters>;
   /**
    * Sends down a flow or to a target; resolves with the flow when the octets are with the kernel.
    * Rejects when the flow is gone, or the target cannot be reached or is not who it should be.
    */
   send(message: SipMessage, to: FlowId | Target): Promise<FlowId>;
-  /** Closes a flow, if it is still there. */
+  /** As `send`, but tells `onSent` and `onFailed`, later; without a key nobody. */
+  post(message: SipMessage, to: FlowId | Target, key?: string): void;
+  /** Closes a connection, if it is still there; a UDP flow has nothing to close. */
   closeFlow(flow: FlowId): void;
+  /** Other credentials for new connections; open ones stay as they are. */
+  setTls(tls: SipTlsSetting): void;
   /** Stops listening and closes every flow; `onClosed` is not called any more. */
   close(): Promise<void>;
 }
@@ -89,182 +105,68 @@ export async function createSipTransport(
   return transport;
 }
 
-/** What connections have to say goodbye when all is closed. */
-const SHUTDOWN_GRACE_MS = 1_000;
-
-interface Flow {
-  readonly id: FlowId;
-  readonly connection: SipConnection;
-  /** Under which targets find it. */
-  readonly targetKey: string;
-}
-
 class SocketTransport implements SipTransportHandle {
   readonly listening: SipListener[] = [];
+  readonly counters = newCounters();
   readonly #setting: SipTransportSetting;
-  readonly #limits: SipTransportLimits;
-  readonly #servers: Server[] = [];
-  readonly #flows = new Map<FlowId, Flow>();
-  readonly #byTarget = new Map<string, Flow>();
-  readonly #admission: ConnectionAdmission;
-  #nextFlow = 1;
-  #closing = false;
+  readonly #streams: StreamTransport;
+  readonly #datagrams: DatagramTransport;
 
   constructor(setting: SipTransportSetting) {
     this.#setting = setting;
-    this.#limits = { ...DEFAULT_SIP_TRANSPORT_LIMITS, ...setting.limits };
-    this.#admission = new ConnectionAdmission(this.#limits);
+    const limits = { ...DEFAULT_SIP_TRANSPORT_LIMITS, ...setting.limits };
+    const common = {
+      onMessage: (message: SipMessage, flow: FlowId, peer: Peer): void =>
+        setting.onMessage({ message, flow, peer }),
+      rate: new MessageRate(limits),
+      counters: this.counters,
+      log: setting.log,
+    };
+    const { tls, onClosed } = setting;
+    this.#streams = new StreamTransport({ ...common, tls, onClosed, limits });
+    this.#datagrams = new DatagramTransport(common);
   }
 
-  async listen({ transport, address, port }: SipListener): Promise<void> {
-    const server = this.#createServer(transport);
-    this.#servers.push(server);
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ host: address, port, exclusive: true }, resolve);
+  async listen(listener: SipListener): Promise<void> {
+    const { transport, address } = listener;
+    const port =
+      transport === "udp"
+        ? await this.#datagrams.listen(address, listener.port)
+        : await this.#streams.listen({ ...listener, transport });
+    this.listening.push({ ...listener, port });
+  }
+
+  send(message: SipMessage, to: FlowId | Target): Promise<FlowId> {
+    return new Promise((resolve, reject) => {
+      this.#carrierOf(to).send(message, to, (error, flow) =>
+        error === undefined ? resolve(flow) : reject(error),
+      );
     });
-    server.on("error", (error) =>
-      this.#setting.log?.error({ error: error.message }, "sip listener"),
-    );
-    const bound = server.address();
-    const boundPort = typeof bound === "object" && bound !== null ? bound.port : port;
-    this.listening.push({ transport, address, port: boundPort });
   }
 
-  async send(message: SipMessage, to: FlowId | Target): Promise<FlowId> {
-    const flow = typeof to === "string" ? this.#flows.get(to) : this.#flowTo(to);
-    if (flow === undefined) throw new Error("SIP flow is gone");
-    await flow.connection.send(message);
-    return flow.id;
+  post(message: SipMessage, to: FlowId | Target, key?: string): void {
+    const { onSent, onFailed } = this.#setting;
+    const isNews = typeof to !== "string" && to.transport !== "udp";
+    this.#carrierOf(to).send(message, to, (error, flow) => {
+      if (key === undefined) return;
+      if (error !== undefined) onFailed?.(key, error);
+      else if (isNews) onSent?.(key, flow);
+    });
   }
 
   closeFlow(flow: FlowId): void {
-    this.#flows.get(flow)?.connection.close("closed by us");
+    this.#streams.closeFlow(flow);
+  }
+
+  setTls(tls: SipTlsSetting): void {
+    this.#streams.setTls(tls);
   }
 
   async close(): Promise<void> {
-    this.#closing = true;
-    const closed = this.#servers.map((server) => new Promise((done) => server.close(done)));
-    const flows = [...this.#flows.values()];
-    for (const { connection } of flows) connection.close("shutting down");
-    if (flows.length === 0) this.#admission.destroyAll();
-    else setTimeout(() => this.#admission.destroyAll(), SHUTDOWN_GRACE_MS).unref();
-    await Promise.all(closed);
+    await Promise.all([this.#streams.close(), this.#datagrams.close()]);
   }
 
-  #createServer(transport: SipTransport): Server {
-    const server = transport === "tcp" ? createServer() : this.#createTlsServer();
-    return server.on("connection", (socket) => {
-      if (!this.#admission.admit(socket)) {
-        this.#setting.log?.warn({ transport }, "too many SIP connections");
-        socket.destroy();
-      } else if (transport === "tcp") this.#accept("tcp", socket, () => []);
-    });
-  }
-
-  #createTlsServer(): Server {
-    const options = tlsServerOptions(this.#tls(), this.#limits.handshakeTimeoutMs);
-    const server = createTlsServer(options, (socket) =>
-      this.#accept("tls", socket, () => peerIdentities(socket)),
-    );
-    return server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
-      this.#setting.log?.info({ code: error.code }, "TLS handshake refused");
-      socket.destroy(); // Node leaves one that timed out open
-    });
-  }
-
-  #accept(transport: SipTransport, socket: Socket, identities: () => readonly string[]): void {
-    const peer = peerOf(transport, socket, identities);
-    if (peer === undefined || socket.destroyed || this.#closing) {
-      socket.on("error", () => undefined);
-      socket.destroy();
-      return;
-    }
-    const { address, port } = peer;
-    this.#addFlow(socket, targetKey({ transport, address, port })).connection.open(peer);
-  }
-
-  /** An open connection to the target, or one that is on its way. */
-  #flowTo(target: Target): Flow | undefined {
-    if (this.#closing) return undefined;
-    const key = targetKey(target);
-    return this.#byTarget.get(key) ?? this.#connect(target, key);
-  }
-
-  #connect(target: Target, key: string): Flow {
-    const { transport, address: host, port, serverName = host } = target;
-    const secure = transport === "tls";
-    const socket = secure
-      ? tlsConnect({ host, port, ...tlsClientOptions(this.#tls(), serverName) })
-      : tcpConnect({ host, port });
-    const flow = this.#addFlow(socket, key);
-    const { connectTimeoutMs, handshakeTimeoutMs } = this.#limits;
-    const patienceMs = secure ? connectTimeoutMs + handshakeTimeoutMs : connectTimeoutMs;
-    const timer = setTimeout(() => flow.connection.close("no connection"), patienceMs);
-    socket.once("close", () => clearTimeout(timer));
-    socket.once(secure ? "secureConnect" : "connect", () => {
-      clearTimeout(timer);
-      const peer = peerOf(transport, socket, () => peerIdentities(socket as TLSSocket));
-      if (peer === undefined) flow.connection.close("peer is gone");
-      else flow.connection.open(peer);
-    });
-    return flow;
-  }
-
-  #addFlow(socket: Socket, key: string): Flow {
-    const id: FlowId = `flow-${this.#nextFlow}`;
-    this.#nextFlow += 1;
-    const connection = new SipConnection(socket, this.#limits, {
-      onMessage: (message) => this.#deliver(id, message),
-      onMalformed: ({ error }) =>
-        this.#setting.log?.debug({ flow: id, code: error.code }, "malformed SIP message"),
-      onClosed: (reason) => this.#dropFlow(id, reason),
-    });
-    const flow = { id, connection, targetKey: key };
-    this.#flows.set(id, flow);
-    this.#byTarget.set(key, flow);
-    return flow;
-  }
-
-  #deliver(flow: FlowId, message: SipMessage): void {
-    const peer = this.#flows.get(flow)?.connection.peer;
-    if (peer !== undefined && !this.#closing) this.#setting.onMessage({ message, flow, peer });
-  }
-
-  #dropFlow(id: FlowId, reason: string): void {
-    const flow = this.#flows.get(id);
-    if (flow === undefined) return;
-    this.#flows.delete(id);
-    if (this.#byTarget.get(flow.targetKey) === flow) this.#byTarget.delete(flow.targetKey);
-    this.#setting.log?.debug({ flow: id, reason }, "SIP flow closed");
-    if (flow.connection.peer !== undefined && !this.#closing) this.#setting.onClosed(id);
-  }
-
-  #tls(): SipTlsSetting {
-    if (this.#setting.tls === undefined) throw new TypeError("TLS without certificate");
-    return this.#setting.tls;
+  #carrierOf(to: FlowId | Target): StreamTransport | DatagramTransport {
+    return isReliableHop(to) ? this.#streams : this.#datagrams;
   }
 }
-
-const targetKey = ({ transport, address, port, serverName }: Target): string =>
-  JSON.stringify([transport, address.toLowerCase(), port, (serverName ?? address).toLowerCase()]);
-
-/** Undefined when the peer left before we looked. */
-function peerOf(
-  transport: SipTransport,
-  { remoteAddress, remotePort, localAddress }: Socket,
-  identities: () => readonly string[],
-): Peer | undefined {
-  if (remoteAddress === undefined || remotePort === undefined) return undefined;
-  return {
-    transport,
-    address: plainAddress(remoteAddress),
-    port: remotePort,
-    ...(localAddress === undefined ? {} : { localAddress: plainAddress(localAddress) }),
-    identities: transport === "tls" ? identities() : [],
-  };
-}
-
-/** IPv4 as IPv4, also where it came through an IPv6 socket. */
-const plainAddress = (address: string): string =>
-  isIPv6(address) ? address.replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "") : address;

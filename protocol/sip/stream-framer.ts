@@ -4,8 +4,8 @@
  * cut, and memory is bounded by one message.
  */
 import { isProtocolError, ProtocolError } from "../errors.ts";
-import { createResponse } from "./create-response.ts";
-import type { SipMessage, SipResponse } from "./message.ts";
+import { type Malformed, malformed } from "./malformed.ts";
+import type { SipMessage } from "./message.ts";
 import {
   assembleMessage,
   contentLength,
@@ -14,15 +14,6 @@ import {
   type MessageHead,
   parseHead,
 } from "./parse-message.ts";
-
-/** A message that cannot be read. After a `fatal` one the stream has no more to give. */
-export interface Malformed {
-  readonly kind: "malformed";
-  readonly error: ProtocolError;
-  /** What a request that still shows where it came from is told. */
-  readonly answer?: SipResponse;
-  readonly fatal: boolean;
-}
 
 /** `keepalive` is CRLF CRLF between messages: to be answered with CRLF. */
 export type StreamItem = SipMessage | { readonly kind: "keepalive" } | Malformed;
@@ -143,18 +134,4 @@ function attempt<T>(read: () => T): T | ProtocolError {
     if (isProtocolError(error)) return error;
     throw error;
   }
-}
-
-function malformed(error: ProtocolError, head: MessageHead | undefined, fatal: boolean): Malformed {
-  const answer = head === undefined ? undefined : answerTo(head, error);
-  return { kind: "malformed", error, fatal, ...(answer === undefined ? {} : { answer }) };
-}
-
-const STATUS: Readonly<Record<string, number>> = { ERR_SIP_VERSION: 505, ERR_SIP_LIMIT: 513 };
-
-/** Responses and ACKs are never answered, nor is what names no Via to answer to. */
-function answerTo(head: MessageHead, error: ProtocolError): SipResponse | undefined {
-  if (/^(?:SIP\/|ACK )/i.test(head.startLine)) return undefined;
-  const answer = createResponse(head, STATUS[error.code] ?? 400);
-  return answer.headers.some(({ name }) => /^(?:via|v)$/i.test(name)) ? answer : undefined;
 }

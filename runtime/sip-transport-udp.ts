@@ -1,0 +1,217 @@
+/**
+ * SIP over UDP (RFC 3261 §18, RFC 3581, RFC 5626 §3.5). Touches datagram sockets.
+ *
+ * A flow is a socket of ours and the far address and port, all of which its name says: nothing is
+ * remembered of whoever sends, and an answer leaves from the socket its question came to. Flow
+ * names are `udp/SOCKET/PORT/ADDRESS`. Sending resolves no names unless a target holds one.
+ */
+import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from "node:dgram";
+import { lookup as resolveName } from "node:dns";
+import { isIP, isIPv6 } from "node:net";
+import { readDatagram } from "../protocol/sip/datagram.ts";
+import type { FlowId, Peer, Target } from "../protocol/sip/flow.ts";
+import type { SipMessage } from "../protocol/sip/message.ts";
+import { serializeMessage } from "../protocol/sip/serialize-message.ts";
+import { answerBinding, isStun } from "../protocol/sip/stun-binding.ts";
+import type { Logger } from "./logger.ts";
+import type { SipTransportCounters } from "./sip-transport-counters.ts";
+import type { MessageRate } from "./sip-transport-rate.ts";
+
+export interface DatagramSetting {
+  readonly onMessage: (message: SipMessage, flow: FlowId, peer: Peer) => void;
+  readonly rate: MessageRate;
+  readonly counters: SipTransportCounters;
+  readonly log: Logger | undefined;
+}
+
+/** Called once, later: with the error that kept the datagram here, or with the flow it took. */
+export type Settle = (error: Error | undefined, flow: FlowId) => void;
+
+interface OwnSocket {
+  readonly socket: Socket;
+  readonly family: 4 | 6;
+  readonly address: string;
+  /** Which of our addresses a datagram came to is known only where the socket has just one. */
+  readonly isWildcard: boolean;
+  readonly index: number;
+  port: number;
+}
+
+/** What the kernel holds for us while we are busy; it grants less where its own limit is lower. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+/** Datagrams waiting for a kernel that takes no more. */
+const MAX_SEND_QUEUE_BYTES = 8 * 1024 * 1024;
+const NO_IDENTITIES: readonly string[] = [];
+
+export class DatagramTransport {
+  readonly #setting: DatagramSetting;
+  readonly #sockets: OwnSocket[] = [];
+  #closing = false;
+
+  constructor(setting: DatagramSetting) {
+    this.#setting = setting;
+  }
+
+  /** Returns the port, which the kernel chose where 0 was asked for. */
+  async listen(address: string, port: number): Promise<number> {
+    const own = this.#open(isIPv6(address) ? 6 : 4, address, port);
+    const { socket } = own;
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind({ address, port, exclusive: true }, () => {
+        socket.off("error", reject);
+        resolve();
+      });
+    });
+    return own.port;
+  }
+
+  send(message: SipMessage, to: FlowId | Target, settle: Settle): void {
+    if (typeof to === "string") this.#sendDown(message, to, settle);
+    else if (isIP(to.address) !== 0) this.#sendTo(message, to, settle);
+    else
+      resolveName(to.address, (error, address) => {
+        if (error !== null) settle(error, "");
+        else this.#sendTo(message, { ...to, address }, settle);
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    const closing = this.#sockets.map(
+      ({ socket }) => new Promise<void>((done) => socket.close(() => done())),
+    );
+    await Promise.all(closing);
+  }
+
+  #sendDown(message: SipMessage, flow: FlowId, settle: Settle): void {
+    const [index, port, address] = readFlow(flow);
+    const own = this.#sockets[index];
+    if (own === undefined) process.nextTick(settle, new Error("SIP flow is gone"), flow);
+    else this.#transmit(own, serializeMessage(message), address, port, flow, settle);
+  }
+
+  #sendTo(message: SipMessage, target: Target, settle: Settle): void {
+    const { address, port } = target;
+    const own = this.#closing ? undefined : this.#socketFor(target);
+    if (own === undefined) {
+      process.nextTick(settle, new Error("no UDP socket to send from"), "");
+      return;
+    }
+    const flow = flowName(own.index, address, port);
+    this.#transmit(own, serializeMessage(message), address, port, flow, settle);
+  }
+
+  #transmit(
+    { socket }: OwnSocket,
+    octets: Buffer,
+    address: string,
+    port: number,
+    flow: FlowId,
+    settle: Settle,
+  ): void {
+    if (this.#closing || socket.getSendQueueSize() > MAX_SEND_QUEUE_BYTES) {
+      process.nextTick(settle, new Error("UDP socket takes no more"), flow);
+      return;
+    }
+    this.#setting.counters.sent += 1;
+    socket.send(octets, 0, octets.length, port, address, (error) =>
+      settle(error ?? undefined, flow),
+    );
+  }
+
+  /** The socket that a target asks for, or the first of its family; one is opened if need be. */
+  #socketFor({ address, localAddress, localPort }: Target): OwnSocket | undefined {
+    const family = isIPv6(address) ? 6 : 4;
+    for (const own of this.#sockets) {
+      if (own.family !== family) continue;
+      if (localPort !== undefined && own.port !== localPort) continue;
+      if (localAddress === undefined || own.isWildcard || own.address === localAddress) return own;
+    }
+    if (localAddress !== undefined || localPort !== undefined) return undefined;
+    return this.#open(family, family === 6 ? "::" : "0.0.0.0", 0);
+  }
+
+  #open(family: 4 | 6, address: string, port: number): OwnSocket {
+    const socket = createSocket({
+      type: family === 6 ? "udp6" : "udp4",
+      ipv6Only: family === 6,
+      recvBufferSize: RECEIVE_BUFFER_BYTES,
+      lookup: answerAtOnce,
+    });
+    const isWildcard = address === "0.0.0.0" || address === "::";
+    const own: OwnSocket = {
+      socket,
+      family,
+      address,
+      isWildcard,
+      index: this.#sockets.length,
+      port,
+    };
+    this.#sockets.push(own);
+    socket.on("listening", () => {
+      own.port = socket.address().port;
+    });
+    socket.on("message", (octets, from) => this.#read(own, octets, from));
+    socket.on("error", (error) => this.#setting.log?.error({ error: error.message }, "UDP socket"));
+    return own;
+  }
+
+  #read(own: OwnSocket, octets: Buffer, { address, port }: RemoteInfo): void {
+    const { counters, rate, onMessage } = this.#setting;
+    if (this.#closing) return;
+    counters.received += 1;
+    if (!rate.admit(address, performance.now())) {
+      counters.overRate += 1;
+      return;
+    }
+    if (isStun(octets)) {
+      this.#answerStun(own, octets, address, port);
+      return;
+    }
+    const item = readDatagram(octets);
+    if (item.kind === "keepalive") counters.keepAlives += 1;
+    else if (item.kind === "malformed") {
+      counters.malformed += 1;
+      if (item.answer !== undefined)
+        own.socket.send(serializeMessage(item.answer), port, address, ignore);
+    } else onMessage(item, flowName(own.index, address, port), peerAt(own, address, port));
+  }
+
+  #answerStun({ socket }: OwnSocket, octets: Buffer, address: string, port: number): void {
+    this.#setting.counters.keepAlives += 1;
+    const answer = answerBinding(octets, { address: withoutZone(address), port });
+    if (answer !== undefined) socket.send(answer, port, address, ignore);
+  }
+}
+
+const ignore = (): void => undefined;
+
+/** The socket asks for the address of an address: it needs no resolver. */
+const answerAtOnce: NonNullable<SocketOptions["lookup"]> = (address, _options, answer) =>
+  answer(null, address, isIP(address));
+
+const flowName = (index: number, address: string, port: number): FlowId =>
+  `udp/${index}/${port}/${address}`;
+
+function readFlow(flow: FlowId): readonly [index: number, port: number, address: string] {
+  const second = flow.indexOf("/", 4);
+  const third = flow.indexOf("/", second + 1);
+  return [
+    Number(flow.slice(4, second)),
+    Number(flow.slice(second + 1, third)),
+    flow.slice(third + 1),
+  ];
+}
+
+function peerAt(own: OwnSocket, address: string, port: number): Peer {
+  const from = { transport: "udp", address: withoutZone(address), port } as const;
+  return own.isWildcard
+    ? { ...from, localPort: own.port, identities: NO_IDENTITIES }
+    : { ...from, localAddress: own.address, localPort: own.port, identities: NO_IDENTITIES };
+}
+
+const withoutZone = (address: string): string => {
+  const zone = address.indexOf("%");
+  return zone < 0 ? address : address.slice(0, zone);
+};
