@@ -15,6 +15,10 @@ const BENCHES: Readonly<
     summary: "one pinhole open and shut: the agent's long-lived nft beside one nft a change",
     load: async () => (await import("./pinhole.ts")).benchPinhole,
   },
+  "sip-parse": {
+    summary: "a SIP message read and written; time against size",
+    load: async () => (await import("./sip-parse.ts")).benchSipParse,
+  },
 };
 
 const name = process.argv[2] ?? "";
