@@ -13,6 +13,9 @@ const RUN = {
 };
 
 const TEST = {
+  "sip-tester": "sipp, callers and callees by the hundred",
+  "baresip-core": "other people's phones",
+  "dnsmasq-base": "a DNS server to find SIP servers by",
   openssl: "the other side of our CMS messages and certificates",
   "gstreamer1.0-tools": "the other side of our SRTP",
   "gstreamer1.0-plugins-base": "GStreamer's audio elements",
