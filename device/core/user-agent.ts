@@ -52,6 +52,8 @@ export class UserAgent implements Machine<UserAgentInput, UserAgentEffect> {
       timers: DEFAULT_SIP_TIMERS,
       random: party.random,
       maxTransactions: MAX_PHONE_TRANSACTIONS,
+      refuseMerged: true,
+      abandonLostFlows: true,
     });
   }
 

@@ -1,9 +1,11 @@
 /**
  * The client transactions of one element, by branch and method (RFC 3261 §17.1.3). Pure.
+ * Whether anything is sent twice depends on the hop alone. Effects are added to the list given.
  */
 import type { Millis } from "../machine.ts";
 import type { DeadlineQueue } from "./deadline-queue.ts";
-import type { FlowId, Target } from "./flow.ts";
+import { type FlowId, isReliableHop, type Target } from "./flow.ts";
+import { FlowMembers } from "./flow-members.ts";
 import { InviteClient, type InviteClientEffect } from "./invite-client.ts";
 import type { SipRequest, SipResponse } from "./message.ts";
 import { NonInviteClient } from "./non-invite-client.ts";
@@ -19,12 +21,16 @@ interface Client {
   /** A CANCEL made here: nobody waits for what becomes of it. */
   readonly silent: boolean;
   flow: FlowId | undefined;
+  ended: boolean;
 }
+
+const NO_BODY = Buffer.alloc(0);
 
 export class ClientTransactions {
   readonly #timers: SipTimers;
   readonly #deadlines: DeadlineQueue;
   readonly #clients = new Map<string, Client>();
+  readonly #onFlow = new FlowMembers<Client>();
 
   constructor(timers: SipTimers, deadlines: DeadlineQueue) {
     this.#timers = timers;
@@ -41,97 +47,134 @@ export class ClientTransactions {
     to: FlowId | Target,
     options: { readonly timerC: boolean; readonly silent: boolean },
     now: Millis,
-  ): readonly TransactionEffect[] {
+    effects: TransactionEffect[],
+  ): void {
     const key = clientKey(request);
     if (key === undefined || this.#clients.has(key)) throw new TypeError("branch of a new request");
     if (request.method === "ACK") throw new TypeError("ACK makes no transaction");
-    const setting = { timers: this.#timers, reliable: true, timerC: options.timerC };
+    const reliable = isReliableHop(to);
+    const setting = { timers: this.#timers, reliable, timerC: options.timerC };
     const machine =
       request.method === "INVITE"
         ? new InviteClient(request, setting)
         : new NonInviteClient(request, setting);
-    const flow = typeof to === "string" ? to : undefined;
-    const bare = { ...request, body: Buffer.alloc(0) };
-    const client = { key, machine, request: bare, to, silent: options.silent, flow };
+    const bare = { ...request, body: NO_BODY };
+    const { silent } = options;
+    const client: Client = {
+      key,
+      machine,
+      request: bare,
+      to,
+      silent,
+      flow: undefined,
+      ended: false,
+    };
     this.#clients.set(key, client);
-    return this.#run(client, { kind: "start" }, now);
+    if (typeof to === "string") this.#bindFlow(client, to);
+    this.#run(client, { kind: "start" }, now, effects);
   }
 
   /** Hands a response to its transaction; one that answers nothing of ours is dropped. */
-  receive(response: SipResponse, arrival: Arrival, now: Millis): readonly TransactionEffect[] {
+  receive(
+    response: SipResponse,
+    arrival: Arrival,
+    now: Millis,
+    effects: TransactionEffect[],
+  ): void {
     const key = clientKey(response);
     const client = key === undefined ? undefined : this.#clients.get(key);
-    if (client === undefined) return [{ kind: "dropped", reason: "stray-response" }];
-    return this.#run(client, { kind: "response", response }, now, arrival);
+    if (client === undefined) effects.push({ kind: "dropped", reason: "stray-response" });
+    else this.#run(client, { kind: "response", response }, now, effects, arrival);
   }
 
-  cancel(key: string, now: Millis): readonly TransactionEffect[] {
+  cancel(key: string, now: Millis, effects: TransactionEffect[]): void {
     const client = this.#clients.get(key);
-    if (!(client?.machine instanceof InviteClient)) return [];
-    return this.#report(client, client.machine.handle({ kind: "cancel" }, now), now);
+    if (client?.machine instanceof InviteClient)
+      this.#report(client, client.machine.handle({ kind: "cancel" }, now), now, effects);
   }
 
   noteFlow(key: string, flow: FlowId): void {
     const client = this.#clients.get(key);
-    if (client !== undefined) client.flow = flow;
+    if (client !== undefined) this.#bindFlow(client, flow);
   }
 
-  fail(key: string, now: Millis): readonly TransactionEffect[] {
+  fail(key: string, now: Millis, effects: TransactionEffect[]): void {
     const client = this.#clients.get(key);
-    return client === undefined ? [] : this.#run(client, { kind: "transport-failed" }, now);
+    if (client !== undefined) this.#run(client, { kind: "transport-failed" }, now, effects);
   }
 
-  closeFlow(flow: FlowId, now: Millis): readonly TransactionEffect[] {
-    const closed = [...this.#clients.values()].filter((client) => client.flow === flow);
-    return closed.flatMap((client) => this.#run(client, { kind: "transport-failed" }, now));
+  closeFlow(flow: FlowId, now: Millis, effects: TransactionEffect[]): void {
+    for (const client of this.#onFlow.of(flow))
+      this.#run(client, { kind: "transport-failed" }, now, effects);
   }
 
-  tick(key: string, now: Millis): readonly TransactionEffect[] {
+  tick(key: string, now: Millis, effects: TransactionEffect[]): void {
     const client = this.#clients.get(key);
-    return client === undefined ? [] : this.#run(client, { kind: "tick" }, now);
+    if (client !== undefined) this.#run(client, { kind: "tick" }, now, effects);
   }
 
-  #run(client: Client, input: ClientInput, now: Millis, arrival?: Arrival): TransactionEffect[] {
-    return this.#report(client, client.machine.handle(input, now), now, arrival);
+  #bindFlow(client: Client, flow: FlowId): void {
+    if (client.flow !== undefined) this.#onFlow.delete(client.flow, client);
+    client.flow = flow;
+    this.#onFlow.add(flow, client);
+  }
+
+  #run(
+    client: Client,
+    input: ClientInput,
+    now: Millis,
+    effects: TransactionEffect[],
+    arrival?: Arrival,
+  ): void {
+    this.#report(client, client.machine.handle(input, now), now, effects, arrival);
   }
 
   #report(
     client: Client,
-    effects: readonly InviteClientEffect[],
+    made: readonly InviteClientEffect[],
     now: Millis,
+    effects: TransactionEffect[],
     arrival?: Arrival,
-  ): TransactionEffect[] {
-    const reported = effects.flatMap((effect) => this.#translate(client, effect, now, arrival));
-    const alive = this.#clients.has(client.key);
-    this.#deadlines.set(client.key, alive ? client.machine.deadline() : undefined);
-    return reported;
+  ): void {
+    for (const effect of made) this.#translate(client, effect, now, effects, arrival);
+    this.#deadlines.set(client.key, client.ended ? undefined : client.machine.deadline());
   }
 
   #translate(
     client: Client,
     effect: InviteClientEffect,
     now: Millis,
+    effects: TransactionEffect[],
     arrival: Arrival | undefined,
-  ): readonly TransactionEffect[] {
+  ): void {
     const { key, silent } = client;
     switch (effect.kind) {
       case "send":
-        return [{ kind: "send", message: effect.message, to: client.flow ?? client.to, key }];
+        effects.push({ kind: "send", message: effect.message, to: client.flow ?? client.to, key });
+        break;
       case "send-cancel":
-        return this.#sendCancel(client, now);
+        this.#sendCancel(client, now, effects);
+        break;
       case "deliver":
-        if (silent || arrival === undefined) return [];
-        return [{ kind: "deliver-response", key, response: effect.response, ...arrival }];
+        if (silent || arrival === undefined) break;
+        effects.push({
+          ...{ kind: "deliver-response", key, response: effect.response },
+          ...{ flow: arrival.flow, peer: arrival.peer },
+        });
+        break;
       case "failed":
-        return silent ? [] : [{ kind: "failed", side: "client", key, reason: effect.reason }];
+        if (!silent) effects.push({ kind: "failed", side: "client", key, reason: effect.reason });
+        break;
       case "ended":
+        client.ended = true;
         this.#clients.delete(key);
-        return [];
+        if (client.flow !== undefined) this.#onFlow.delete(client.flow, client);
+        break;
     }
   }
 
-  #sendCancel(client: Client, now: Millis): readonly TransactionEffect[] {
-    const cancel = hopCancel(client.request);
-    return this.start(cancel, client.flow ?? client.to, { timerC: false, silent: true }, now);
+  #sendCancel(client: Client, now: Millis, effects: TransactionEffect[]): void {
+    const options = { timerC: false, silent: true };
+    this.start(hopCancel(client.request), client.flow ?? client.to, options, now, effects);
   }
 }

@@ -1,21 +1,36 @@
 /**
  * The server transactions of one element (RFC 3261 §17.2.3); CANCEL finds its INVITE here and is
- * answered (§9.2). Pure.
+ * answered (§9.2). Pure. Effects are added to the list given.
  */
 import type { Millis } from "../machine.ts";
 import { createResponse } from "./create-response.ts";
 import type { DeadlineQueue } from "./deadline-queue.ts";
-import type { FlowId } from "./flow.ts";
+import { type FlowId, isReliableHop, type Target } from "./flow.ts";
+import { FlowMembers } from "./flow-members.ts";
 import { InviteServer } from "./invite-server.ts";
 import type { SipRequest, SipResponse } from "./message.ts";
 import { NonInviteServer } from "./non-invite-server.ts";
+import { lostFlowHop, responseHop } from "./response-hop.ts";
 import type { ServerEffect, ServerInput, SipTimers } from "./transaction.ts";
 import type { Arrival, TransactionEffect } from "./transaction-events.ts";
 import { serverKey } from "./transaction-key.ts";
+import type { Via } from "./via.ts";
 
 interface Server extends Arrival {
   readonly key: string;
   readonly machine: InviteServer | NonInviteServer;
+  /** The top Via, stamped. */
+  readonly via: Via;
+  /** Where responses go. */
+  to: FlowId | Target;
+  ended: boolean;
+}
+
+/** A well-formed request with its stamped top Via and the key of its transaction. */
+export interface KeyedRequest extends Arrival {
+  readonly request: SipRequest;
+  readonly via: Via;
+  readonly key: string;
 }
 
 export class ServerTransactions {
@@ -23,6 +38,7 @@ export class ServerTransactions {
   readonly #deadlines: DeadlineQueue;
   readonly #newTag: () => string;
   readonly #servers = new Map<string, Server>();
+  readonly #onFlow = new FlowMembers<Server>();
 
   constructor(timers: SipTimers, deadlines: DeadlineQueue, newTag: () => string) {
     this.#timers = timers;
@@ -34,96 +50,121 @@ export class ServerTransactions {
     return this.#servers.size;
   }
 
-  /** A request belongs to a transaction that exists: its retransmission, or the ACK of a refusal. */
-  isKnown(request: SipRequest, { peer }: Arrival): boolean {
-    return this.#servers.has(serverKey(request, peer));
+  /** A transaction exists: a request with its key is a retransmission, or the ACK of a refusal. */
+  has(key: string): boolean {
+    return this.#servers.has(key);
   }
 
-  /** Takes a well-formed request, new or not; its top Via is already stamped. */
-  receive(request: SipRequest, arrival: Arrival, now: Millis): readonly TransactionEffect[] {
-    const key = serverKey(request, arrival.peer);
+  /** Takes a request, new or not. */
+  receive(keyed: KeyedRequest, now: Millis, effects: TransactionEffect[]): void {
+    const { key, request, flow, peer } = keyed;
     const known = this.#servers.get(key);
-    if (known !== undefined) return this.#run(known, { kind: "request", request }, now);
-    if (request.method === "ACK") return [{ kind: "deliver-ack", request, ...arrival }];
-    const server = { key, machine: this.#machineFor(request, now), ...arrival };
-    this.#servers.set(key, server);
-    this.#deadlines.set(key, server.machine.deadline());
-    return request.method === "CANCEL"
-      ? this.#receiveCancel(request, server, now)
-      : [{ kind: "deliver-request", key, request, ...arrival }];
+    if (known !== undefined) this.#run(known, { kind: "request", request }, now, effects);
+    else if (request.method === "ACK") effects.push({ kind: "deliver-ack", request, flow, peer });
+    else {
+      const server = this.#create(keyed, now);
+      if (request.method === "CANCEL") this.#receiveCancel(request, server, now, effects);
+      else effects.push({ kind: "deliver-request", key, request, flow, peer });
+    }
   }
 
-  respond(key: string, response: SipResponse, now: Millis): readonly TransactionEffect[] {
+  respond(key: string, response: SipResponse, now: Millis, effects: TransactionEffect[]): void {
     const server = this.#servers.get(key);
-    return server === undefined ? [] : this.#run(server, { kind: "respond", response }, now);
+    if (server !== undefined) this.#run(server, { kind: "respond", response }, now, effects);
   }
 
   /**
    * Responds and remembers nothing, as RFC 3261 §26.3.2.4 wants it towards whoever has not proved
-   * to be anybody: transports here are reliable, and an ACK that is dropped does no harm.
+   * to be anybody: a request sent again is refused again, and an ACK that is dropped does no harm.
    */
-  refuse(key: string, response: SipResponse, now: Millis): readonly TransactionEffect[] {
-    const effects = this.respond(key, response, now);
-    this.#servers.delete(key);
+  refuse(key: string, response: SipResponse, now: Millis, effects: TransactionEffect[]): void {
+    const server = this.#servers.get(key);
+    if (server === undefined) return;
+    this.#run(server, { kind: "respond", response }, now, effects);
+    if (!server.ended) this.#end(server);
     this.#deadlines.set(key, undefined);
-    return effects;
   }
 
-  fail(key: string, now: Millis): readonly TransactionEffect[] {
+  fail(key: string, now: Millis, effects: TransactionEffect[]): void {
     const server = this.#servers.get(key);
-    return server === undefined ? [] : this.#run(server, { kind: "transport-failed" }, now);
+    if (server !== undefined) this.#run(server, { kind: "transport-failed" }, now, effects);
   }
 
-  closeFlow(flow: FlowId, now: Millis): readonly TransactionEffect[] {
-    const closed = [...this.#servers.values()].filter((server) => server.flow === flow);
-    return closed.flatMap((server) => this.#run(server, { kind: "transport-failed" }, now));
+  /** Responses to what came by it now look for their own way (RFC 3261 §18.2.2). */
+  closeFlow(flow: FlowId): void {
+    for (const server of this.#onFlow.of(flow)) server.to = lostFlowHop(server.via, server);
   }
 
-  tick(key: string, now: Millis): readonly TransactionEffect[] {
+  failFlow(flow: FlowId, now: Millis, effects: TransactionEffect[]): void {
+    for (const server of this.#onFlow.of(flow))
+      this.#run(server, { kind: "transport-failed" }, now, effects);
+  }
+
+  tick(key: string, now: Millis, effects: TransactionEffect[]): void {
     const server = this.#servers.get(key);
-    return server === undefined ? [] : this.#run(server, { kind: "tick" }, now);
+    if (server !== undefined) this.#run(server, { kind: "tick" }, now, effects);
   }
 
-  #machineFor(request: SipRequest, now: Millis): InviteServer | NonInviteServer {
-    const setting = { timers: this.#timers, reliable: true };
-    return request.method === "INVITE"
-      ? new InviteServer(request, setting, now)
-      : new NonInviteServer(setting);
+  #create({ request, via, key, flow, peer }: KeyedRequest, now: Millis): Server {
+    const setting = { timers: this.#timers, reliable: isReliableHop(flow) };
+    const machine =
+      request.method === "INVITE"
+        ? new InviteServer(request, setting, now)
+        : new NonInviteServer(setting);
+    const to = responseHop(via, { flow, peer });
+    const server = { key, machine, via, flow, peer, to, ended: false };
+    this.#servers.set(key, server);
+    this.#onFlow.add(flow, server);
+    this.#deadlines.set(key, machine.deadline());
+    return server;
   }
 
   /** One that matches no INVITE goes to the user: a proxy passes it on, a device says 481. */
-  #receiveCancel(request: SipRequest, server: Server, now: Millis): readonly TransactionEffect[] {
-    const { key, flow, peer } = server;
-    const invite = this.#servers.get(serverKey(request, peer, "INVITE"));
-    if (!(invite?.machine instanceof InviteServer))
-      return [{ kind: "deliver-request", key, request, flow, peer }];
-    const ok = createResponse(request, 200, { toTag: this.#newTag() });
-    const answered = this.#run(server, { kind: "respond", response: ok }, now);
-    return invite.machine.isPending
-      ? [...answered, { kind: "deliver-cancel", key: invite.key, request, flow, peer }]
-      : answered;
+  #receiveCancel(
+    request: SipRequest,
+    server: Server,
+    now: Millis,
+    effects: TransactionEffect[],
+  ): void {
+    const { key, via, flow, peer } = server;
+    const invite = this.#servers.get(serverKey(request, via, peer, "INVITE"));
+    if (!(invite?.machine instanceof InviteServer)) {
+      effects.push({ kind: "deliver-request", key, request, flow, peer });
+      return;
+    }
+    const response = createResponse(request, 200, { toTag: this.#newTag() });
+    this.#run(server, { kind: "respond", response }, now, effects);
+    if (invite.machine.isPending)
+      effects.push({ kind: "deliver-cancel", key: invite.key, request, flow, peer });
   }
 
-  #run(server: Server, input: ServerInput, now: Millis): TransactionEffect[] {
-    const effects = server.machine.handle(input, now);
-    const reported = effects.flatMap((effect) => this.#translate(server, effect));
-    const alive = this.#servers.has(server.key);
-    this.#deadlines.set(server.key, alive ? server.machine.deadline() : undefined);
-    return reported;
+  #run(server: Server, input: ServerInput, now: Millis, effects: TransactionEffect[]): void {
+    for (const effect of server.machine.handle(input, now))
+      this.#translate(server, effect, effects);
+    this.#deadlines.set(server.key, server.ended ? undefined : server.machine.deadline());
   }
 
-  #translate(server: Server, effect: ServerEffect): readonly TransactionEffect[] {
-    const { key, flow, peer } = server;
+  #translate(server: Server, effect: ServerEffect, effects: TransactionEffect[]): void {
+    const { key, to, flow, peer } = server;
     switch (effect.kind) {
       case "send":
-        return [{ kind: "send", message: effect.message, to: flow, key }];
+        effects.push({ kind: "send", message: effect.message, to, key });
+        break;
       case "deliver-ack":
-        return [{ kind: "deliver-ack", request: effect.request, flow, peer }];
+        effects.push({ kind: "deliver-ack", request: effect.request, flow, peer });
+        break;
       case "failed":
-        return [{ kind: "failed", side: "server", key, reason: effect.reason }];
+        effects.push({ kind: "failed", side: "server", key, reason: effect.reason });
+        break;
       case "ended":
-        this.#servers.delete(key);
-        return [];
+        this.#end(server);
+        break;
     }
+  }
+
+  #end(server: Server): void {
+    server.ended = true;
+    this.#servers.delete(server.key);
+    this.#onFlow.delete(server.flow, server);
   }
 }

@@ -36,6 +36,8 @@ export type TransactionInput =
   | { readonly kind: "sent"; readonly key: string; readonly flow: FlowId }
   | { readonly kind: "transport-failed"; readonly key: string }
   | { readonly kind: "flow-closed"; readonly flow: FlowId }
+  /** Whether new requests outside any dialog get 503 from now on, whatever is still free. */
+  | { readonly kind: "overload"; readonly isOn: boolean }
   | { readonly kind: "tick" };
 
 export type TransactionEffect =
@@ -74,4 +76,4 @@ export type TransactionEffect =
   | { readonly kind: "dropped"; readonly reason: DropReason };
 
 /** Why a message went no further; for counters. */
-export type DropReason = "malformed" | "stray-response" | "overload";
+export type DropReason = "malformed" | "stray-response" | "overload" | "merged";

@@ -7,8 +7,7 @@ import type { Peer } from "./flow.ts";
 import { findParam, withParam } from "./grammar.ts";
 import { headerValue, type SipMessage, type SipRequest, withFirstValue } from "./message.ts";
 import { messageTag } from "./name-addr.ts";
-import { serializeHostPort } from "./uri.ts";
-import { serializeVia, topVia, viaBranch } from "./via.ts";
+import { serializeVia, topVia, type Via, viaBranch } from "./via.ts";
 
 /**
  * The client transaction of a request about to be sent or of a response received; undefined if
@@ -19,37 +18,60 @@ export function clientKey(message: SipMessage): string | undefined {
   return branch === undefined ? undefined : `c|${branch}|${messageCSeq(message).method}`;
 }
 
+/** True for the key of a client transaction, false for that of a server's. */
+export const isClientKey = (key: string): boolean => key.startsWith("c|");
+
 /**
- * The server transaction of a request; ACK and CANCEL may ask for their INVITE's. The peer's
- * address is part of it: nobody else's CANCEL ends a call.
+ * The server transaction of a request with that top Via; ACK and CANCEL may ask for their
+ * INVITE's. The peer's address is part of it: nobody else's CANCEL ends a call.
  */
-export function serverKey(request: SipRequest, peer: Peer, method = request.method): string {
-  const via = topVia(request);
-  const branch = viaBranch(via) ?? oldStyleBranch(request);
-  const sentBy = serializeHostPort(via.host.toLowerCase(), via.port);
+export function serverKey(
+  request: SipRequest,
+  via: Via,
+  peer: Peer,
+  method = request.method,
+): string {
+  const branch = viaBranch(via) ?? oldStyleBranch(request, via);
   const wanted = method === "ACK" ? "INVITE" : method;
-  return `s|${branch}|${sentBy}|${wanted}|${peer.address}`;
+  return `s|${branch}|${via.host.toLowerCase()}|${via.port ?? ""}|${wanted}|${peer.address}`;
 }
 
 /** What RFC 2543 goes by instead of a branch; To is left out since the ACK's has grown a tag. */
-function oldStyleBranch(request: SipRequest): string {
+function oldStyleBranch(request: SipRequest, via: Via): string {
   const parts = [
     request.uri,
     headerValue(request, "Call-ID"),
     messageTag(request, "From"),
     messageCSeq(request).number,
-    findParam(topVia(request).params, "branch")?.value,
+    findParam(via.params, "branch")?.value,
   ];
   return JSON.stringify(parts);
+}
+
+/**
+ * What copies of one request share that came by different ways (RFC 3261 §8.2.2.2); undefined for
+ * a request inside a dialog, and for one without From tag.
+ */
+export function mergeKey(request: SipRequest): string | undefined {
+  const from = messageTag(request, "From");
+  if (from === undefined || messageTag(request, "To") !== undefined) return undefined;
+  const { number, method } = messageCSeq(request);
+  return JSON.stringify([headerValue(request, "Call-ID"), from, number, method]);
 }
 
 /** Notes in the top Via where the request came from in truth. */
 export function stampVia(request: SipRequest, peer: Peer): SipRequest {
   const via = topVia(request);
+  const stamped = stampedVia(via, peer);
+  return stamped === via ? request : withFirstValue(request, "Via", serializeVia(stamped));
+}
+
+/** The Via with `received` and `rport`; itself where there is nothing to note. */
+export function stampedVia(via: Via, peer: Peer): Via {
   const asksPort = findParam(via.params, "rport") !== undefined;
   const hasReceived = findParam(via.params, "received") !== undefined;
-  if (!asksPort && !hasReceived && via.host === peer.address) return request;
+  if (!asksPort && !hasReceived && via.host === peer.address) return via;
   const received = withParam(via.params, "received", peer.address);
   const params = asksPort ? withParam(received, "rport", String(peer.port)) : received;
-  return withFirstValue(request, "Via", serializeVia({ ...via, params }));
+  return { ...via, params };
 }

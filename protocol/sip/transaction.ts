@@ -68,10 +68,10 @@ export type ServerEffect =
   | { readonly kind: "failed"; readonly reason: FailureReason }
   | { readonly kind: "ended" };
 
-/** The earlier of moments that may not be set. */
-export function earliest(...moments: readonly (Millis | undefined)[]): Millis | undefined {
-  const set = moments.filter((moment) => moment !== undefined);
-  return set.length === 0 ? undefined : Math.min(...set);
+/** The earlier of two moments, each of which may not be set. */
+export function earliest(one: Millis | undefined, other: Millis | undefined): Millis | undefined {
+  if (one === undefined) return other;
+  return other === undefined || one < other ? one : other;
 }
 
 export const isDue = (moment: Millis | undefined, now: Millis): boolean =>

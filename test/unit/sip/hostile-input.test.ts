@@ -166,6 +166,7 @@ test("any order of inputs leaves the layer whole, and empty once its flows are c
       const layer = new TransactionLayer({
         timers: DEFAULT_SIP_TIMERS,
         random: (size) => Buffer.alloc(size),
+        abandonLostFlows: true,
       });
       layer.handle({ kind: "request", request: own, to: "out", timerC: true }, 0);
       let now = 0;

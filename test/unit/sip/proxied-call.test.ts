@@ -12,7 +12,7 @@ import {
   dialogOfCaller,
   requestInDialog,
 } from "../../../protocol/sip/dialog.ts";
-import type { Peer } from "../../../protocol/sip/flow.ts";
+import type { Peer, Target } from "../../../protocol/sip/flow.ts";
 import { isLoop, proxyBranch } from "../../../protocol/sip/loop.ts";
 import { headerValues, type SipRequest, type SipResponse } from "../../../protocol/sip/message.ts";
 import { nextHop } from "../../../protocol/sip/next-hop.ts";
@@ -37,6 +37,9 @@ type Name = keyof typeof HOSTS;
 type Handler = (event: TransactionEffect) => void;
 const [INSIDE, OUTSIDE] = ["sip:10.10.0.1:5061;transport=tls", "sip:10.10.0.1:5060;transport=tcp"];
 const SEALED = Buffer.from("\0\r\n\r\nSIP/2.0 sealed \xff", "latin1");
+
+/** All of them speak TCP, whatever a URI names. */
+const hop = (request: SipRequest): Target => ({ ...nextHop(request), transport: "tcp" });
 
 let counter = 0;
 const random = (size: number): Buffer => {
@@ -124,13 +127,13 @@ function proxyHandler(net: Net): Handler {
         return net.feed("proxy", {
           kind: "request",
           request: sent,
-          to: nextHop(sent),
+          to: hop(sent),
           timerC: true,
         });
       }
       case "deliver-ack": {
         const sent = forward(event.request);
-        return net.feed("proxy", { kind: "send", message: sent, to: nextHop(sent) });
+        return net.feed("proxy", { kind: "send", message: sent, to: hop(sent) });
       }
       case "deliver-cancel": {
         const [client] = [...upstream].find(([, { key }]) => key === event.key) ?? [""];
@@ -219,9 +222,9 @@ test("INVITE, 180, 200, ACK, BYE from either side; every body octet for octet", 
   const caller = dialogOfCaller(invite, kept.response);
   assert.deepEqual(caller.routeSet, [`<${INSIDE};lr>`, `<${OUTSIDE};lr>`]);
   const ack = ackInDialog(caller, 1, { via: via() });
-  net.feed("alice", { kind: "send", message: ack, to: nextHop(ack) });
+  net.feed("alice", { kind: "send", message: ack, to: hop(ack) });
   const bye = requestInDialog(caller, { method: "BYE", via: via() }).request;
-  net.feed("alice", { kind: "request", request: bye, to: nextHop(bye) });
+  net.feed("alice", { kind: "request", request: bye, to: hop(bye) });
   net.pump();
   assert.deepEqual(seen.bob, ["INVITE", "ACK", "BYE"]);
   assert.deepEqual(seen.alice, ["180", "200", "200"]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Peer, Target } from "../../../protocol/sip/flow.ts";
+import type { FlowId, Peer, Target } from "../../../protocol/sip/flow.ts";
 import {
   headerValue,
   prependHeader,
@@ -15,7 +15,10 @@ import type {
   TransactionEffect,
   TransactionInput,
 } from "../../../protocol/sip/transaction-events.ts";
-import { TransactionLayer } from "../../../protocol/sip/transaction-layer.ts";
+import {
+  TransactionLayer,
+  type TransactionLayerSetting,
+} from "../../../protocol/sip/transaction-layer.ts";
 import { reply, sampleRequest, words } from "./sample.ts";
 
 const alice: Peer = {
@@ -29,8 +32,9 @@ const biloxi: Target = { transport: "tcp", address: "10.30.0.2", port: 5060 };
 const invite = sampleRequest("INVITE", { body: Buffer.from("sealed") });
 const VIA = "SIP/2.0/TCP ss1.atlanta.example.com;branch=z9hG4bKss1";
 
-function layer(maxTransactions = 100) {
+function layer(maxTransactions = 100, setting: Partial<TransactionLayerSetting> = {}) {
   const made = new TransactionLayer({
+    ...setting,
     timers: DEFAULT_SIP_TIMERS,
     random: (size) => Buffer.alloc(size, 7),
     maxTransactions,
@@ -171,9 +175,8 @@ test("cancelling sends CANCEL after a provisional response and keeps its answer 
   assert.deepEqual(say({ kind: "cancel", key: sent.key }), []);
 });
 
-test("a closed flow fails what was pending on it at once, and nothing else", () => {
-  const { made, receive, say } = layer();
-  const key = keyOf(receive(invite));
+test("a closed flow fails what was asked on it at once, and nothing else", () => {
+  const { made, say } = layer();
   const [sent] = say({ kind: "request", request: forwarded(invite), to: biloxi });
   assert.ok(sent?.kind === "send" && sent.key !== undefined);
   say({ kind: "sent", key: sent.key, flow: "flow-b" });
@@ -181,10 +184,81 @@ test("a closed flow fails what was pending on it at once, and nothing else", () 
   assert.deepEqual(say({ kind: "flow-closed", flow: "flow-b" }), [
     { kind: "failed", side: "client", key: sent.key, reason: "transport" },
   ]);
+  assert.equal(made.size, 0);
+  assert.deepEqual(say({ kind: "flow-closed", flow: "flow-b" }), []);
+});
+
+test("RFC 3261 18.2.2: the response to a request whose connection is gone goes to its sent-by", () => {
+  const peer = { ...alice, localAddress: "10.10.0.1" };
+  const ways = [
+    ["SIP/2.0/TLS a.example.com:5071;branch=z9hG4bK1", "tls", 5071],
+    ["SIP/2.0/TLS a.example.com;branch=z9hG4bK2;rport", "tls", 5061],
+    ["SIP/2.0/TCP a.example.com;branch=z9hG4bK3", "tcp", 5060],
+  ] as const;
+  for (const [via, transport, port] of ways) {
+    const { receive, say } = layer();
+    const key = keyOf(receive(withHeader(invite, "Via", via), { ...peer, transport }));
+    assert.deepEqual(say({ kind: "flow-closed", flow: "flow-10.10.0.2" }), []);
+    const [sent] = say({ kind: "respond", key, response: reply(invite, 200) });
+    assert.ok(sent?.kind === "send");
+    assert.deepEqual(sent.to, {
+      ...{ transport, address: "10.10.0.2", port, localAddress: "10.10.0.1" },
+      ...(transport === "tls" ? { serverName: "a.example.com" } : {}),
+    });
+    assert.deepEqual(say({ kind: "transport-failed", key }), []);
+  }
+});
+
+test("a phone abandons a request whose connection is gone", () => {
+  const { made, receive, say } = layer(100, { abandonLostFlows: true });
+  const key = keyOf(receive(invite));
   assert.deepEqual(say({ kind: "flow-closed", flow: "flow-10.10.0.2" }), [
     { kind: "failed", side: "server", key, reason: "transport" },
   ]);
   assert.equal(made.size, 0);
+});
+
+test("RFC 3581: over UDP the answer goes to the source port only if rport asks for it", () => {
+  const peer: Peer = {
+    ...{ transport: "udp", address: "10.10.0.2", port: 40122, identities: [] },
+    ...{ localAddress: "10.10.0.1", localPort: 5060 },
+  };
+  const flow = "udp/0/40122/10.10.0.2";
+  const ours = { localAddress: "10.10.0.1", localPort: 5060 };
+  const back = { transport: "udp", address: "10.10.0.2", ...ours } as const;
+  const ways: readonly (readonly [via: string, to: FlowId | Target])[] = [
+    ["SIP/2.0/UDP a.example.com:5070;rport;branch=z9hG4bK1", flow],
+    ["SIP/2.0/UDP a.example.com:40122;branch=z9hG4bK2", flow],
+    ["SIP/2.0/UDP a.example.com:5070;branch=z9hG4bK3", { ...back, port: 5070 }],
+    ["SIP/2.0/UDP a.example.com;branch=z9hG4bK4", { ...back, port: 5060 }],
+    ["SIP/2.0/UDP [2001:db8::9]:5070;rport;branch=z9hG4bK5", flow],
+    ["SIP/2.0/UDP a.example.com:5070;maddr=192.0.2.66;branch=z9hG4bK6", { ...back, port: 5070 }],
+  ];
+  for (const [via, to] of ways) {
+    const { say } = layer();
+    const request = withHeader(invite, "Via", via);
+    const key = keyOf(say({ kind: "received", message: request, flow, peer }));
+    const [sent] = say({ kind: "respond", key, response: reply(request, 486) });
+    assert.ok(sent?.kind === "send", via);
+    assert.deepEqual(sent.to, to, via);
+    const malformed = withHeader(request, "CSeq", "1 BYE");
+    const [refused] = say({ kind: "received", message: malformed, flow, peer });
+    assert.ok(refused?.kind === "send", via);
+    assert.deepEqual(refused.to, to, via);
+  }
+});
+
+test("RFC 3581: the stamp, for IPv6 too", () => {
+  const peer: Peer = { transport: "udp", address: "2001:db8::2", port: 40122, identities: [] };
+  const via = "SIP/2.0/UDP [2001:db8::9]:5070;rport;branch=z9hG4bK5";
+  const { say } = layer();
+  const message = withHeader(invite, "Via", via);
+  const [effect] = say({ kind: "received", message, flow: "udp/1/40122/2001:db8::2", peer });
+  assert.ok(effect?.kind === "deliver-request");
+  assert.equal(
+    headerValue(effect.request, "Via"),
+    "SIP/2.0/UDP [2001:db8::9]:5070;rport=40122;branch=z9hG4bK5;received=2001:db8::2",
+  );
 });
 
 test("a message that could not be sent fails its transaction", () => {
@@ -237,6 +311,67 @@ test("overload: 503 with Retry-After for new requests; old ones and ACKs go on",
   assert.deepEqual(receive(invite), []);
   const own = withHeader(sampleRequest("ACK"), "Via", "SIP/2.0/TLS a;branch=z9hG4bKack");
   assert.deepEqual(words(receive(own)), ["deliver-ack"]);
+});
+
+const branched = (request: SipRequest, branch: string): SipRequest =>
+  withHeader(request, "Via", `SIP/2.0/TLS 10.10.0.2:5061;branch=z9hG4bK${branch}`);
+const inDialog = (method: string): SipRequest =>
+  withHeader(sampleRequest(method), "To", "<sip:bob@biloxi.example.com>;tag=b0b");
+const OVERLOADED = ["send 503", "dropped overload"];
+
+test("a fifth of all places is kept for dialogs, CANCEL and emergency calls", () => {
+  const isUrgent = ({ uri }: SipRequest): boolean => uri === "urn:service:sos";
+  const { receive } = layer(10, { isUrgent });
+  for (let call = 0; call < 8; call += 1)
+    assert.deepEqual(words(receive(branched(invite, `i${call}`))), ["deliver-request"]);
+  assert.deepEqual(words(receive(branched(invite, "late"))), OVERLOADED);
+  const sos = { ...invite, uri: "urn:service:sos" };
+  assert.deepEqual(words(receive(branched(sos, "sos"))), ["deliver-request"]);
+  assert.deepEqual(words(receive(branched(inDialog("BYE"), "bye"))), ["deliver-request"]);
+  assert.deepEqual(words(receive(branched(inDialog("BYE"), "bye2"))), OVERLOADED);
+});
+
+test("an overload that the user declares shuts out new calls and nothing else", () => {
+  const isUrgent = ({ uri }: SipRequest): boolean => uri === "urn:service:sos";
+  const { receive, say } = layer(10, { isUrgent });
+  receive(branched(invite, "running"));
+  assert.deepEqual(say({ kind: "overload", isOn: true }), []);
+  assert.deepEqual(words(receive(branched(invite, "new"))), OVERLOADED);
+  const sos = { ...invite, uri: "urn:service:sos" };
+  assert.deepEqual(words(receive(branched(sos, "sos"))), ["deliver-request"]);
+  assert.deepEqual(words(receive(branched(inDialog("INVITE"), "hold"))), ["deliver-request"]);
+  assert.deepEqual(words(receive(hopCancel(branched(invite, "running")))), [
+    "send 200",
+    "deliver-cancel",
+  ]);
+  say({ kind: "overload", isOn: false });
+  assert.deepEqual(words(receive(branched(invite, "again"))), ["deliver-request"]);
+});
+
+test("RFC 3261 8.2.2.2: a user agent refuses a merged request, a proxy takes it for another", () => {
+  const agent = layer(100, { refuseMerged: true });
+  assert.deepEqual(words(agent.receive(branched(invite, "a"))), ["deliver-request"]);
+  assert.deepEqual(words(agent.receive(branched(invite, "a"))), []);
+  assert.deepEqual(words(agent.receive(branched(invite, "b"))), ["send 482", "dropped merged"]);
+  assert.deepEqual(words(agent.receive(hopAck(branched(invite, "b"), reply(invite, 482)))), [
+    "deliver-ack",
+  ]);
+  const next = withHeader(branched(invite, "c"), "CSeq", "2 INVITE");
+  assert.deepEqual(words(agent.receive(next)), ["deliver-request"]);
+  assert.deepEqual(words(agent.receive(branched(inDialog("BYE"), "d"))), ["deliver-request"]);
+  assert.deepEqual(words(agent.receive(branched(inDialog("BYE"), "e"))), ["deliver-request"]);
+  const proxy = layer();
+  for (const branch of ["a", "b"])
+    assert.deepEqual(words(proxy.receive(branched(invite, branch))), ["deliver-request"]);
+});
+
+test("a request is merged only while its first copy is alive", () => {
+  const agent = layer(100, { refuseMerged: true });
+  for (let call = 0; call < 1_000; call += 1) {
+    const message = withHeader(sampleRequest("OPTIONS"), "Call-ID", `${call % 500}@a`);
+    const key = keyOf(agent.receive(branched(message, String(call))));
+    agent.say({ kind: "respond", key, response: reply(message, 200) });
+  }
 });
 
 test("our own faults: no branch, a branch in use, a transaction for ACK", () => {
