@@ -26,6 +26,7 @@ export function drive<Input, Effect>(
   let running = false;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
+  let armedFor: Millis = 0;
 
   const feed = (input: Input | Tick): void => {
     if (stopped) return;
@@ -41,17 +42,32 @@ export function drive<Input, Effect>(
     }
   };
 
+  /** A timer that fires too early costs less than one that is moved with every input. */
   const rearm = (): void => {
-    clearTimeout(timer);
+    const deadline = stopped ? undefined : machine.deadline();
+    if (deadline === undefined) disarm();
+    else if (timer === undefined || deadline < armedFor) {
+      clearTimeout(timer);
+      armedFor = deadline;
+      timer = setTimeout(wake, Math.min(Math.max(0, deadline - clock()), MAX_TIMER_MS));
+    }
+  };
+
+  const wake = (): void => {
+    timer = undefined;
     const deadline = machine.deadline();
-    if (stopped || deadline === undefined) return;
-    const delayMs = Math.min(Math.max(0, deadline - clock()), MAX_TIMER_MS);
-    timer = setTimeout(() => feed({ kind: "tick" }), delayMs);
+    if (deadline !== undefined && deadline > clock()) rearm();
+    else feed({ kind: "tick" });
+  };
+
+  const disarm = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
   };
 
   const stop = (): void => {
     stopped = true;
-    clearTimeout(timer);
+    disarm();
   };
 
   return { feed, stop };

@@ -57,3 +57,31 @@ test("the machine is woken at its deadline, and not after stop", () => {
     mock.timers.reset();
   }
 });
+
+test("a deadline that has moved is kept, earlier or later, with one timer", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    let now = 1000;
+    const seen: string[] = [];
+    const driven = drive<Input, string>(
+      new Echo(),
+      (effect) => seen.push(effect),
+      () => now,
+    );
+    const pass = (ms: number): void => {
+      now += ms;
+      mock.timers.tick(ms);
+    };
+    driven.feed({ kind: "add", word: "a" });
+    pass(60);
+    driven.feed({ kind: "add", word: "b" });
+    pass(99);
+    assert.equal(seen.at(-1), "b 2");
+    pass(1);
+    assert.equal(seen.at(-1), "tick at 1160");
+    pass(1000);
+    assert.equal(seen.length, 5);
+  } finally {
+    mock.timers.reset();
+  }
+});
