@@ -1,10 +1,12 @@
 /**
- * Branches that show a loop (RFC 3261 §16.6 item 8, RFC 5393 §4.2). Pure.
+ * Branches that show a loop (RFC 3261 §16.6 item 8 as corrected by RFC 5393 §4.2). Pure.
  * A branch is the cookie, random octets, and a digest over what decides where a request goes. A
  * request that comes back with one of our branches and the same digest has gone in a circle; one
- * that comes back changed spirals, which is allowed.
+ * that comes back changed spirals, which is allowed. The topmost Via is left out of the digest: it
+ * decides nothing, and on each round through others it carries a new branch, which would hide the
+ * loop.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { newBranch } from "./create-request.ts";
 import { messageCSeq } from "./cseq.ts";
 import { headerValue, headerValues, type SipRequest } from "./message.ts";
@@ -37,6 +39,5 @@ function loopDigest(request: SipRequest): string {
     headerValues(request, "Proxy-Require"),
     headerValues(request, "Proxy-Authorization"),
   ];
-  const digest = createHash("sha256").update(JSON.stringify(deciding)).digest("hex");
-  return digest.slice(0, DIGEST_CHARACTERS);
+  return hash("sha256", JSON.stringify(deciding), "hex").slice(0, DIGEST_CHARACTERS);
 }
