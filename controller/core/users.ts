@@ -20,7 +20,7 @@ export interface User {
   readonly requireSealed: boolean;
   /** No call of his goes on unrecorded. */
   readonly mustRecord: boolean;
-  /** Whom he may call; without it, anybody (`isPermitted`). */
+  /** Whom he may call: addresses of record in which `*` stands for anything. Absent: anybody. */
   readonly mayCall?: readonly string[];
   /** Calls at a time; without it, any number. */
   readonly maxCalls?: number;

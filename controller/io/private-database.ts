@@ -2,7 +2,7 @@
  * Opens an SQLite file that nobody else may read: of this program's own kind and version, or new.
  * Touches that file and the two that SQLite puts beside it.
  */
-import { chmodSync, closeSync, lstatSync, openSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, lstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigError } from "../../runtime/config-file.ts";
@@ -21,7 +21,8 @@ export interface DatabaseKind {
 export interface OpenOptions {
   /** No second process may have it open at the same time. */
   readonly exclusive?: boolean;
-  readonly readOnly?: boolean;
+  /** Root may open another user's, and leaves it to him; a new one goes to the folder's owner. */
+  readonly sharedWithRoot?: boolean;
   /** How long to wait for another process that has it open; 0 unless told. */
   readonly busyTimeoutMs?: number;
 }
@@ -42,11 +43,10 @@ export function openPrivateDatabase(
   kind: DatabaseKind,
   options: OpenOptions = {},
 ): DatabaseSync {
-  claim(file, kind);
+  claim(file, kind, options);
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(file, {
-      readOnly: options.readOnly ?? false,
       timeout: options.busyTimeoutMs ?? 0,
       defensive: true,
     });
@@ -63,15 +63,15 @@ export function openPrivateDatabase(
 /** Bytes as a number of pages, for `PRAGMA max_page_count`. */
 export const pagesOf = (bytes: number): number => Math.floor(bytes / PAGE_BYTES);
 
-function prepare(database: DatabaseSync, { exclusive, readOnly }: OpenOptions): void {
+function prepare(database: DatabaseSync, { exclusive }: OpenOptions): void {
   if (exclusive === true) database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  if (readOnly === true) return;
   database.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON`);
 }
 
 /** The file belongs to us alone before anything is written to it. */
-function claim(file: string, kind: DatabaseKind): void {
+function claim(file: string, kind: DatabaseKind, { sharedWithRoot }: OpenOptions): void {
+  const asRoot = sharedWithRoot === true && process.geteuid?.() === 0;
   const folder = status(dirname(file));
   if (folder === undefined) throw fault(file, kind, "its folder is not there: make it");
   if ((folder.mode & 0o022) !== 0 && (folder.mode & 0o1000) === 0)
@@ -79,10 +79,11 @@ function claim(file: string, kind: DatabaseKind): void {
   const found = status(file);
   if (found === undefined) {
     create(file, kind);
+    if (asRoot) chownSync(file, folder.uid, folder.gid);
     return;
   }
   if (!found.isFile()) throw fault(file, kind, "is not a regular file: name another");
-  if (found.uid !== process.geteuid?.())
+  if (found.uid !== process.geteuid?.() && !asRoot)
     throw fault(file, kind, `belongs to user ${found.uid}: chown it to the program's own`);
   if ((found.mode & OTHERS) !== 0) chmodSync(file, FILE_MODE);
 }

@@ -1,0 +1,79 @@
+/**
+ * All users of the controller: the rows of its configuration and those of a file or database of
+ * users. Read as a whole, at start and when told again; between that nothing is touched.
+ */
+import { parseSipUri } from "../../protocol/sip/uri.ts";
+import { ConfigError, type ConfigFault } from "../../runtime/config-file.ts";
+import type { User, UserDirectory } from "../core/users.ts";
+import { type BookPlace, openUserBook } from "./user-book.ts";
+import { ha1Of, userOf } from "./user-entry.ts";
+
+export interface UserSources {
+  /** Those of the configuration itself. */
+  readonly rows: readonly User[];
+  readonly book?: BookPlace | undefined;
+  /** Every user belongs to one of them. */
+  readonly domains: readonly string[];
+  /** Whether users are recorded of whom the book does not say it. */
+  readonly mustRecord: boolean;
+}
+
+export type Reloaded =
+  | { readonly kind: "loaded"; readonly users: number }
+  /** The users of before go on, and why. */
+  | { readonly kind: "kept"; readonly error: ConfigError };
+
+export class UserStore implements UserDirectory {
+  #users: ReadonlyMap<string, User>;
+
+  private constructor(users: ReadonlyMap<string, User>) {
+    this.#users = users;
+  }
+
+  /** @throws ConfigError with every fault of the book. */
+  static open(sources: UserSources): UserStore {
+    return new UserStore(readUsers(sources));
+  }
+
+  get size(): number {
+    return this.#users.size;
+  }
+
+  find(aor: string): User | undefined {
+    return this.#users.get(aor);
+  }
+
+  /** Reads everything anew; a fault changes nothing. */
+  reload(sources: UserSources): Reloaded {
+    try {
+      this.#users = readUsers(sources);
+      return { kind: "loaded", users: this.#users.size };
+    } catch (error) {
+      if (error instanceof ConfigError) return { kind: "kept", error };
+      throw error;
+    }
+  }
+}
+
+function readUsers({ rows, book = {}, domains, mustRecord }: UserSources): Map<string, User> {
+  const users = new Map(rows.map((user) => [user.aor, user]));
+  const opened = openUserBook(book, { create: false });
+  if (opened === undefined) return users;
+  const faults: ConfigFault[] = [];
+  try {
+    for (const entry of opened.list()) {
+      const user = userOf(entry, ha1Of(entry), mustRecord);
+      const message = users.has(user.aor)
+        ? "stands there twice, or in the configuration as well"
+        : domains.includes(parseSipUri(user.aor).host)
+          ? undefined
+          : "is in none of our domains";
+      if (message !== undefined) faults.push({ path: entry.aor, message });
+      users.set(user.aor, user);
+    }
+  } finally {
+    opened.close();
+  }
+  if (faults.length > 0) throw new ConfigError(book.file ?? book.database ?? "users", faults);
+  return users;
+}
