@@ -77,6 +77,7 @@ export class DatagramTransport {
   }
 
   async close(): Promise<void> {
+    if (this.#closing) return;
     this.#closing = true;
     const closing = this.#sockets.map(
       ({ socket }) => new Promise<void>((done) => socket.close(() => done())),
