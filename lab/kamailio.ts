@@ -1,12 +1,12 @@
 /**
- * Kamailio in `biloxi`: the second proxy, a program of other people's that is not trusted and cannot
- * read what it forwards. Stateful relay over TCP with Record-Route. Starts one process tree.
+ * Kamailio. In `biloxi` it is the second proxy, a program of other people's that is not trusted and
+ * cannot read what it forwards: stateful relay over TCP with Record-Route. Starts one process tree.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LabProcess } from "./lab-process.ts";
 import type { Network } from "./network.ts";
-import { LEAVES } from "./topology.ts";
+import { type HostName, LEAVES } from "./topology.ts";
 
 /** The octets of one message that Kamailio reads from TCP; its own default cuts off sealed bodies. */
 const TCP_READ_BUFFER_BYTES = 131_072;
@@ -15,6 +15,8 @@ const MODULE_DIRECTORIES = [
   "/usr/lib/x86_64-linux-gnu/kamailio/modules/",
   "/usr/lib/aarch64-linux-gnu/kamailio/modules/",
 ];
+/** Shared by its processes, and of each for itself. */
+const MEMORY_MB = ["-m", "64", "-M", "8"];
 const PROBE_ATTEMPTS = 200;
 const PROBE_PAUSE_MS = 25;
 
@@ -30,21 +32,30 @@ export async function startKamailio(
   network: Network,
   { directory, nextHop }: KamailioOptions,
 ): Promise<LabProcess> {
+  return launchKamailio(network, "biloxi", directory, kamailioConfig(nextHop));
+}
+
+/** As `startKamailio`, in any host and with any configuration that listens to the SIP port. */
+export async function launchKamailio(
+  network: Network,
+  host: HostName,
+  directory: string,
+  config: string,
+): Promise<LabProcess> {
   mkdirSync(directory, { recursive: true });
   const configFile = join(directory, "kamailio.cfg");
-  writeFileSync(configFile, kamailioConfig(nextHop));
-  const argv = ["kamailio", "-f", configFile, "-DD", "-E", "-m", "32", "-M", "4"];
+  writeFileSync(configFile, config);
+  const argv = ["kamailio", "-f", configFile, "-DD", "-E", ...MEMORY_MB];
   const files = ["-P", join(directory, "kamailio.pid"), "-Y", directory];
-  const child = network.spawn("biloxi", [...argv, ...files], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = network.spawn(host, [...argv, ...files], { stdio: ["ignore", "pipe", "pipe"] });
   const kamailio = new LabProcess("kamailio", child, join(directory, "kamailio.log"));
-  await listening(network, kamailio);
+  await listening(network, host, kamailio);
   return kamailio;
 }
 
 /** The whole configuration as text. */
 export function kamailioConfig(nextHop?: KamailioOptions["nextHop"]): string {
   const { address, port } = nextHop ?? { address: LEAVES.bob.address, port: SIP_PORT };
-  const modules = MODULE_DIRECTORIES.find(existsSync) ?? "";
   return `#!KAMAILIO
 debug=1
 log_stderror=yes
@@ -59,18 +70,29 @@ rev_dns=no
 tcp_rd_buf_size=${TCP_READ_BUFFER_BYTES}
 tcp_wq_max=33554432
 tcp_conn_wq_max=1048576
-mpath="${modules}"
-loadmodule "pv.so"
-loadmodule "tm.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "maxfwd.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-modparam("rr", "enable_full_lr", 1)
-modparam("tm", "auto_inv_100", 1)
+${kamailioModules()}
 
 request_route {
+  ${KAMAILIO_IN_DIALOG}
+  if (is_method("INVITE")) record_route();
+  $ru = "sip:bob@${LEAVES.bob.address}:${SIP_PORT};transport=tcp";
+  $du = "sip:${address}:${port};transport=tcp";
+  if (!t_relay()) sl_reply_error();
+}
+`;
+}
+
+/** The modules of a stateful proxy that record-routes, and any others by name. */
+export function kamailioModules(more: readonly string[] = []): string {
+  const names = ["pv", "tm", "sl", "rr", "maxfwd", "textops", "siputils", ...more];
+  return `mpath="${MODULE_DIRECTORIES.find(existsSync) ?? ""}"
+${names.map((name) => `loadmodule "${name}.so"`).join("\n")}
+modparam("rr", "enable_full_lr", 1)
+modparam("tm", "auto_inv_100", 1)`;
+}
+
+/** What every stateful proxy does first: a request that goes on here begins something. */
+export const KAMAILIO_IN_DIALOG = `
   if (!mf_process_maxfwd_header("70")) {
     sl_send_reply("483", "Too Many Hops");
     exit;
@@ -87,22 +109,15 @@ request_route {
     if (t_check_trans()) t_relay();
     exit;
   }
-  t_check_trans();
-  if (is_method("INVITE")) record_route();
-  $ru = "sip:bob@${LEAVES.bob.address}:${SIP_PORT};transport=tcp";
-  $du = "sip:${address}:${port};transport=tcp";
-  if (!t_relay()) sl_reply_error();
-}
-`;
-}
+  t_check_trans();`;
 
 /** Looks into the host's socket table: a connection as a test would be one more peer to it. */
-async function listening(network: Network, kamailio: LabProcess): Promise<void> {
+async function listening(network: Network, host: HostName, kamailio: LabProcess): Promise<void> {
   const port = SIP_PORT.toString(16).toUpperCase().padStart(4, "0");
-  const listens = new RegExp(`:${port} 00000000:0000 0A `);
+  const listens = new RegExp(`:${port} 00000000:0000 (?:07|0A) `);
   for (let attempt = 0; attempt < PROBE_ATTEMPTS; attempt++) {
     if (kamailio.exit !== undefined) throw new Error(`kamailio ended: ${kamailio.tail(10)}`);
-    if (listens.test(network.run("biloxi", ["cat", "/proc/net/tcp"]))) return;
+    if (listens.test(network.run(host, ["cat", "/proc/net/tcp", "/proc/net/udp"]))) return;
     await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE_MS));
   }
   throw new Error(`kamailio does not listen: ${kamailio.tail(10)}`);

@@ -1,7 +1,8 @@
 /**
  * What went over TCP, from a capture file: each direction of each connection as one run of octets,
- * with the time at which every part of it passed. Classic pcap, Ethernet, IPv4. Pure.
+ * with the time at which every part of it passed. IPv4. Pure.
  */
+import { readFrames } from "./pcap.ts";
 
 export interface TcpStream {
   /** `address:port` */
@@ -18,28 +19,13 @@ interface Segment {
   readonly payload: Buffer;
 }
 
-const PCAP_MAGIC = 0xa1b2c3d4;
-const PCAP_HEADER_BYTES = 24;
-const PACKET_HEADER_BYTES = 16;
 const ETHERNET_BYTES = 14;
-const LINKTYPE_ETHERNET = 1;
 const PROTOCOL_TCP = 6;
 
 /** @throws RangeError not a little-endian pcap file of Ethernet frames. */
 export function readTcpStreams(pcap: Buffer): readonly TcpStream[] {
-  if (pcap.length < PCAP_HEADER_BYTES || pcap.readUInt32LE(0) !== PCAP_MAGIC)
-    throw new RangeError("not a pcap file");
-  if (pcap.readUInt32LE(20) !== LINKTYPE_ETHERNET) throw new RangeError("not Ethernet");
-
   const segments = new Map<string, Segment[]>();
-  let at = PCAP_HEADER_BYTES;
-  while (at + PACKET_HEADER_BYTES <= pcap.length) {
-    const atMs = pcap.readUInt32LE(at) * 1000 + pcap.readUInt32LE(at + 4) / 1000;
-    const bytes = pcap.readUInt32LE(at + 8);
-    at += PACKET_HEADER_BYTES;
-    addSegment(segments, pcap.subarray(at, at + bytes), atMs);
-    at += bytes;
-  }
+  for (const { frame, atMs } of readFrames(pcap)) addSegment(segments, frame, atMs);
   return [...segments].map(([name, parts]) => {
     const [from = "", to = ""] = name.split(">");
     return { from, to, ...joinSegments(parts) };

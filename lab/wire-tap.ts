@@ -2,8 +2,7 @@
  * Listens to the clear signalling on a host's link and searches it for what nobody there may see:
  * SRTP keys and SDP lines. Runs tcpdump in the host; the search itself is pure.
  */
-import { readFileSync } from "node:fs";
-import { LabProcess } from "./lab-process.ts";
+import { startCapture } from "./capture.ts";
 import type { Network } from "./network.ts";
 import { readTcpStreams, type TcpStream } from "./tcp-streams.ts";
 import type { LeafName } from "./topology.ts";
@@ -24,7 +23,6 @@ export interface Findings {
   readonly cryptoLines: boolean;
 }
 
-const SETTLE_MS = 100;
 /** Long enough not to be found by chance in encrypted octets. */
 const MEDIA_LINE = /(?:^|[\r\n])m=[a-z]+ \d+ /;
 const CONNECTION_LINE = /(?:^|[\r\n])c=IN IP[46] /;
@@ -39,32 +37,8 @@ export async function startWireTap(
   host: LeafName,
   file: string,
 ): Promise<WireTap> {
-  const argv = [
-    "tcpdump",
-    "-i",
-    "eth0",
-    "-s",
-    "0",
-    "-n",
-    "-U",
-    "--immediate-mode",
-    "-Z",
-    "root",
-    "-w",
-    file,
-    "tcp",
-  ];
-  const child = network.spawn(host, argv, { stdio: ["ignore", "pipe", "pipe"] });
-  const tcpdump = new LabProcess(`tcpdump in ${host}`, child);
-  await tcpdump.line("listening", (line) => line.includes("listening on"));
-  return {
-    async stop() {
-      // Time for tcpdump to read what passed a moment ago.
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-      await tcpdump.stop("SIGINT");
-      return readTcpStreams(readFileSync(file));
-    },
-  };
+  const capture = await startCapture(network, host, file, "tcp");
+  return { stop: async () => readTcpStreams(await capture.stop()) };
 }
 
 /** Searches signalling for these keys (master key and salt as one) and for any SDP. Pure. */
