@@ -1,6 +1,6 @@
 /**
- * The asking side of Digest (RFC 7616 §3.3-3.4, RFC 3261 §22). Pure; time and random octets are
- * arguments. A nonce is its own proof, `time || random || HMAC(time || random || realm)`, so
+ * The asking side of Digest (RFC 7616 §3.3-3.4, RFC 8760 §2.4, RFC 3261 §22), for a registrar
+ * (WWW-Authenticate) as for a proxy. Pure; time and random octets are arguments. A nonce is its own proof, `time || random || HMAC(time || random || realm)`, so
  * nothing is remembered of a challenge; only a nonce that was answered rightly is, with its count.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
@@ -8,7 +8,12 @@ import { isProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
 import { Secret } from "../secret.ts";
 import { type AuthValue, parseAuthValue } from "./credentials.ts";
-import { DIGEST_ALGORITHM, type DigestQop, digestResponse } from "./digest.ts";
+import {
+  type DigestAlgorithm,
+  type DigestQop,
+  digestResponse,
+  parseDigestAlgorithm,
+} from "./digest.ts";
 import { quote } from "./grammar.ts";
 import { headerRows, type SipRequest } from "./message.ts";
 
@@ -19,6 +24,8 @@ export interface DigestServerSetting {
   readonly random: (size: number) => Buffer;
   /** What clients may choose from. */
   readonly qops: readonly DigestQop[];
+  /** The same, the preferred first; SHA-256 alone if absent. */
+  readonly algorithms?: readonly DigestAlgorithm[];
   readonly nonceLifetimeMs?: number;
 }
 
@@ -26,58 +33,88 @@ export type DigestVerdict =
   | { readonly kind: "authenticated"; readonly username: string }
   /** No credentials for this realm. */
   | { readonly kind: "absent" }
-  /** Right, but with a nonce that has grown old: ask again with `stale=true`. */
+  /**
+   * Whoever sent it knows the password, but the nonce has grown old, was made before we started,
+   * or its count was used before: ask again with `stale=true`.
+   */
   | { readonly kind: "stale" }
-  /** Wrong user, password, nonce, count or URI; which of them is nobody's business. */
+  /** Wrong user, password, method, URI or body; which of them is nobody's business. */
   | { readonly kind: "rejected" };
 
 export const NONCE_LIFETIME_MS = 300_000;
 /** Nonces whose counts are kept; the oldest is forgotten first and then counts as stale. */
 export const MAX_LIVE_NONCES = 10_000;
+/** How far below the highest count one may still come, as UDP and several connections deliver. */
+export const COUNT_WINDOW = 32;
 const [TIME_BYTES, RANDOM_BYTES, MAC_BYTES] = [6, 16, 16];
 /** Compared against for users that do not exist, so that they take as long. */
 const NOBODY = new Secret(Buffer.alloc(64, 0x30));
 
+/** The counts seen of one nonce: the highest, and bit n for the one n below it. */
+interface Counts {
+  readonly highest: number;
+  readonly seen: number;
+}
+
 export class DigestServer {
   readonly #setting: DigestServerSetting;
+  readonly #algorithms: readonly DigestAlgorithm[];
   readonly #lifetimeMs: number;
-  /** The highest count seen of each nonce that was answered rightly, oldest first. */
-  readonly #counts = new Map<string, number>();
+  /** Of each nonce that was answered rightly, oldest first. */
+  readonly #counts = new Map<string, Counts>();
   /** Nonces made before this may have been forgotten. */
   #forgottenBefore: Millis = 0;
 
   constructor(setting: DigestServerSetting) {
     this.#setting = setting;
+    this.#algorithms = setting.algorithms ?? ["SHA-256"];
     this.#lifetimeMs = setting.nonceLifetimeMs ?? NONCE_LIFETIME_MS;
   }
 
-  /** The value of WWW-Authenticate or Proxy-Authenticate. */
-  challenge(now: Millis, stale = false): string {
+  /** Values of WWW-Authenticate or Proxy-Authenticate: one row an algorithm, in that order. */
+  challenges(now: Millis, stale = false): readonly string[] {
     const { realm, qops } = this.#setting;
-    const qop = quote(qops.join(","));
-    const base = `Digest realm=${quote(realm)}, nonce=${quote(this.#makeNonce(now))}`;
-    return `${base}, algorithm=${DIGEST_ALGORITHM}, qop=${qop}${stale ? ", stale=true" : ""}`;
+    const nonce = quote(this.#makeNonce(now));
+    const rest = `qop=${quote(qops.join(","))}${stale ? ", stale=true" : ""}`;
+    return this.#algorithms.map(
+      (name) => `Digest realm=${quote(realm)}, nonce=${nonce}, algorithm=${name}, ${rest}`,
+    );
   }
 
-  /** Checks the credentials of a request; `ha1Of` gives what is kept of a user (`digestHa1`). */
+  /** The preferred one of `challenges`. */
+  challenge(now: Millis, stale = false): string {
+    return this.challenges(now, stale)[0] ?? "";
+  }
+
+  /**
+   * Checks the credentials of a request; `ha1Of` gives what is kept of a user for an algorithm
+   * (`digestHa1`). `username*` and `userhash`, which no challenge of ours offers, are nobody's.
+   */
   check(
     request: SipRequest,
     field: "Authorization" | "Proxy-Authorization",
-    ha1Of: (username: string) => Secret | undefined,
+    ha1Of: (username: string, algorithm: DigestAlgorithm) => Secret | undefined,
     now: Millis,
   ): DigestVerdict {
     const params = this.#credentials(request, field);
     if (params === undefined) return { kind: "absent" };
-    const username = params.get("username") ?? "";
-    const nonce = params.get("nonce") ?? "";
-    const madeAt = this.#nonceTime(nonce);
-    if (madeAt === undefined || !this.#isResponseRight(request, params, ha1Of(username)))
+    const algorithm = parseDigestAlgorithm(params.get("algorithm"));
+    if (algorithm === undefined || !this.#algorithms.includes(algorithm))
       return { kind: "rejected" };
-    if (madeAt > now || now - madeAt > this.#lifetimeMs || madeAt < this.#forgottenBefore)
-      return { kind: "stale" };
-    return this.#commitCount(nonce, Number.parseInt(params.get("nc") ?? "", 16))
+    const username = params.get("userhash") === "true" ? "" : (params.get("username") ?? "");
+    const ha1 = username === "" ? undefined : ha1Of(username, algorithm);
+    if (!this.#isResponseRight(request, params, algorithm, ha1)) return { kind: "rejected" };
+    const nonce = params.get("nonce") ?? "";
+    return this.#isFresh(nonce, now) &&
+      this.#commitCount(nonce, Number.parseInt(params.get("nc") ?? "", 16))
       ? { kind: "authenticated", username }
-      : { kind: "rejected" };
+      : { kind: "stale" };
+  }
+
+  #isFresh(nonce: string, now: Millis): boolean {
+    const madeAt = this.#nonceTime(nonce);
+    if (madeAt === undefined || madeAt > now || madeAt < this.#forgottenBefore) return false;
+    return now - madeAt <= this.#lifetimeMs;
   }
 
   #credentials(request: SipRequest, field: string): AuthValue["params"] | undefined {
@@ -91,28 +128,35 @@ export class DigestServer {
   #isResponseRight(
     request: SipRequest,
     params: AuthValue["params"],
+    algorithm: DigestAlgorithm,
     ha1: Secret | undefined,
   ): boolean {
     const get = (name: string): string => params.get(name) ?? "";
     const qop = this.#setting.qops.find((each) => each === get("qop").toLowerCase());
     const wellFormed =
       qop !== undefined &&
-      get("algorithm").toUpperCase() === DIGEST_ALGORITHM &&
       get("uri") === request.uri &&
       get("cnonce") !== "" &&
       /^[\da-f]{8}$/i.test(get("nc"));
     if (!wellFormed) return false;
     const { method, uri, body } = request;
     const [nonce, nc, cnonce] = [get("nonce"), get("nc"), get("cnonce")];
-    const input = { method, uri, body, nonce, nc, cnonce, qop };
+    const input = { algorithm, method, uri, body, nonce, nc, cnonce, qop };
     const right = digestResponse({ ...input, ha1: ha1 ?? NOBODY });
     return isEqual(right, get("response").toLowerCase()) && ha1 !== undefined;
   }
 
-  /** A count must grow (RFC 7616 §3.4): the same credentials are good only once. */
+  /** A count is good once (RFC 7616 §3.4), so that what was overheard opens nothing. */
   #commitCount(nonce: string, count: number): boolean {
-    if (count <= (this.#counts.get(nonce) ?? 0)) return false;
-    this.#counts.set(nonce, count);
+    const before = this.#counts.get(nonce) ?? { highest: 0, seen: 0 };
+    const ahead = count - before.highest;
+    if (count < 1 || -ahead >= COUNT_WINDOW) return false;
+    if (ahead <= 0 && ((before.seen >>> -ahead) & 1) === 1) return false;
+    const counts =
+      ahead > 0
+        ? { highest: count, seen: (ahead < COUNT_WINDOW ? before.seen << ahead : 0) | 1 }
+        : { highest: before.highest, seen: before.seen | (1 << -ahead) };
+    this.#counts.set(nonce, counts);
     const [oldest] = this.#counts.keys();
     if (this.#counts.size > MAX_LIVE_NONCES && oldest !== undefined) {
       this.#counts.delete(oldest);

@@ -6,11 +6,20 @@ import { Secret } from "../../../protocol/secret.ts";
 import { parseAuthValue } from "../../../protocol/sip/credentials.ts";
 import { answerChallenge, digestHa1, digestResponse } from "../../../protocol/sip/digest.ts";
 import {
+  COUNT_WINDOW,
   DigestServer,
   MAX_LIVE_NONCES,
   NONCE_LIFETIME_MS,
 } from "../../../protocol/sip/digest-server.ts";
-import { appendHeader, type SipRequest, withHeader } from "../../../protocol/sip/message.ts";
+import {
+  appendHeader,
+  headerValue,
+  octetText,
+  type SipRequest,
+  withHeader,
+} from "../../../protocol/sip/message.ts";
+import { DEFAULT_SIP_TIMERS } from "../../../protocol/sip/transaction.ts";
+import { TransactionLayer } from "../../../protocol/sip/transaction-layer.ts";
 import { reply, sampleRequest } from "./sample.ts";
 
 const REALM = "atlanta.example.com";
@@ -46,12 +55,16 @@ function answered(
 const check = (made: DigestServer, request: SipRequest, now = T0) =>
   made.check(request, "Proxy-Authorization", ha1Of, now).kind;
 
-test("RFC 7616 §3.9.1", () => {
-  const file = new URL("../../vectors/rfc7616.json", import.meta.url);
-  const vector = JSON.parse(readFileSync(file, "utf8"));
-  const key = digestHa1(vector.username, vector.realm, secret(vector.password));
-  assert.equal(digestResponse({ ...vector, ha1: key, body: Buffer.alloc(0) }), vector.response);
-});
+const VECTORS = JSON.parse(
+  readFileSync(new URL("../../vectors/rfc7616.json", import.meta.url), "utf8"),
+);
+
+for (const { algorithm, username, realm, password, response, ...vector } of VECTORS.cases)
+  test(`RFC 7616 §3.9: ${algorithm}`, () => {
+    const key = digestHa1(octetText(username), realm, secret(password), algorithm);
+    const input = { ...vector, algorithm, ha1: key, body: Buffer.alloc(0) };
+    assert.equal(digestResponse(input), response);
+  });
 
 test("who knows the password is let in, by auth and by auth-int", () => {
   for (const qops of [["auth"], ["auth-int"], ["auth", "auth-int"]] as const) {
@@ -63,27 +76,117 @@ test("who knows the password is let in, by auth and by auth-int", () => {
   }
 });
 
-test("the same credentials open once; a higher count opens again", () => {
+test("the same credentials open once: overheard ones get a new challenge", () => {
   const made = server();
   const request = answered(made);
   assert.equal(check(made, request), "authenticated");
-  assert.equal(check(made, request), "rejected");
+  assert.equal(check(made, request), "stale");
 });
 
-test("one nonce serves several requests, their counts growing", () => {
+test("one nonce serves several requests, in any order within the window, each count once", () => {
   const made = server();
   const challenged = appendHeader(reply(invite, 407), "Proxy-Authenticate", made.challenge(T0));
-  const use = (count: number) => {
-    const header = answerChallenge(invite, challenged, client, count);
+  const use = (nc: number) => {
+    const header = answerChallenge(invite, challenged, client, nc - 1);
     return header === undefined ? "none" : check(made, appendHeader(invite, ...header));
   };
-  assert.deepEqual([0, 1, 5, 4, 5].map(use), [
-    "authenticated",
-    "authenticated",
-    "authenticated",
-    "rejected",
-    "rejected",
-  ]);
+  const far = 6 + COUNT_WINDOW;
+  const good = [1, 2, 6, 5, far, 7];
+  const used = [6, 5, 2, 1, far, 7, 0];
+  assert.deepEqual(
+    good.map(use),
+    good.map(() => "authenticated"),
+  );
+  assert.deepEqual(
+    used.map(use),
+    used.map(() => "stale"),
+  );
+  assert.equal(use(far + COUNT_WINDOW * 2), "authenticated");
+  assert.equal(use(far + 1), "stale");
+});
+
+test("a retransmission never reaches the check: the transaction absorbs it (RFC 3261 §17.2)", () => {
+  const made = server();
+  const layer = new TransactionLayer({ timers: DEFAULT_SIP_TIMERS, random });
+  const peer = { transport: "udp", address: "192.0.2.1", port: 5060, identities: [] } as const;
+  const message = answered(made);
+  const verdicts = [0, 500, 1500].flatMap((after) =>
+    layer
+      .handle({ kind: "received", message, flow: "udp/1", peer }, T0 + after)
+      .flatMap((effect) =>
+        effect.kind === "deliver-request" ? [check(made, effect.request)] : [],
+      ),
+  );
+  assert.deepEqual(verdicts, ["authenticated"]);
+});
+
+test("each algorithm has its row, the preferred first; each user what is kept of him", () => {
+  const algorithms = ["SHA-256", "SHA-512-256", "MD5"] as const;
+  const made = new DigestServer({
+    realm: REALM,
+    nonceKey: secret("k".repeat(32)),
+    random,
+    qops: ["auth"],
+    algorithms,
+  });
+  const challenges = made.challenges(T0);
+  assert.deepEqual(
+    challenges.map((value) => parseAuthValue(value).params.get("algorithm")),
+    algorithms,
+  );
+  assert.ok(challenges.every((value) => !value.includes("userhash")));
+  for (const known of algorithms)
+    for (const used of algorithms) {
+      const challenged = made
+        .challenges(T0)
+        .reduce(
+          (response, row) => appendHeader(response, "WWW-Authenticate", row),
+          reply(invite, 401),
+        );
+      const header = answerChallenge(invite, challenged, { ...client, algorithms: [used] });
+      assert.ok(header !== undefined);
+      const kept = digestHa1("alice", REALM, client.password, known);
+      const verdict = made.check(
+        appendHeader(invite, ...header),
+        "Authorization",
+        (_name, algorithm) => (algorithm === known ? kept : undefined),
+        T0,
+      );
+      assert.equal(verdict.kind, used === known ? "authenticated" : "rejected");
+    }
+});
+
+test("MD5 opens nothing where it is not offered, not even unnamed", () => {
+  const md5 = digestHa1("alice", REALM, client.password, "MD5");
+  const offering = new DigestServer({
+    realm: REALM,
+    nonceKey: secret("k".repeat(32)),
+    random,
+    qops: ["auth"],
+    algorithms: ["MD5"],
+  });
+  const challenged = appendHeader(reply(invite, 407), "Proxy-Authenticate", offering.challenge(T0));
+  const header = answerChallenge(invite, challenged, { ...client, algorithms: ["MD5"] });
+  assert.ok(header !== undefined);
+  assert.equal(answerChallenge(invite, challenged, client), undefined);
+  const unnamed = header[1].replace("algorithm=MD5, ", "");
+  const judge = (made: DigestServer, value: string) =>
+    made.check(appendHeader(invite, header[0], value), "Proxy-Authorization", () => md5, T0).kind;
+  assert.equal(judge(server(), header[1]), "rejected");
+  assert.equal(judge(server(), unnamed), "rejected");
+  assert.equal(judge(offering, unnamed), "authenticated");
+  assert.equal(judge(offering, header[1]), "stale");
+});
+
+test("username* and userhash, never offered, are nobody's", () => {
+  const made = server();
+  const request = answered(made);
+  const row = headerValue(request, "Proxy-Authorization") ?? "";
+  for (const bad of [
+    row.replace('username="alice"', "username*=UTF-8''alice"),
+    `${row}, userhash=true`,
+  ])
+    assert.equal(check(made, withHeader(request, "Proxy-Authorization", bad)), "rejected");
 });
 
 test("a changed method, URI or (auth-int) body is rejected", () => {
@@ -105,8 +208,8 @@ test("any flaw in the credentials is rejected, one verdict for all", () => {
   const flaws: readonly (readonly [RegExp, string])[] = [
     [/username="alice"/, 'username="bob"'],
     [/username="alice", /, ""],
-    [/nonce="./, 'nonce="_'],
-    [/nonce="[^"]*"/, 'nonce="x"'],
+    [/ nonce="./, ' nonce="_'],
+    [/ nonce="[^"]*"/, ' nonce="x"'],
     [/response="./, 'response="g'],
     [/response="[^"]*"/, 'response="00"'],
     [/nc=00000001/, "nc=1"],
@@ -153,14 +256,11 @@ test("an old nonce is stale, but only for who answers it rightly", () => {
   assert.match(made.challenge(T0, true), /stale=true/);
 });
 
-test("a nonce of another key or realm is no nonce", () => {
-  const other = new DigestServer({
-    realm: REALM,
-    nonceKey: secret("z".repeat(32)),
-    random,
-    qops: ["auth"],
-  });
-  assert.equal(check(server(), answered(other)), "rejected");
+test("a nonce of an earlier start is stale for who answers it rightly; of another realm, nothing", () => {
+  const made = (nonceKey: string, realm: string) =>
+    new DigestServer({ realm, nonceKey: secret(nonceKey.repeat(32)), random, qops: ["auth"] });
+  assert.equal(check(server(), answered(made("z", REALM))), "stale");
+  assert.equal(check(server(), answered(made("k", "biloxi.example.com"))), "absent");
 });
 
 test("counts are kept for a bounded number of nonces; forgotten ones are stale, never replayable", () => {
