@@ -1,6 +1,6 @@
 /**
  * All users of the controller: the rows of its configuration and those of a file or database of
- * users. Read as a whole, at start and when told again; between that nothing is touched.
+ * users. Read as a whole; after that nothing is touched.
  */
 import { parseSipUri } from "../../protocol/sip/uri.ts";
 import { ConfigError, type ConfigFault } from "../../runtime/config-file.ts";
@@ -18,13 +18,8 @@ export interface UserSources {
   readonly mustRecord: boolean;
 }
 
-export type Reloaded =
-  | { readonly kind: "loaded"; readonly users: number }
-  /** The users of before go on, and why. */
-  | { readonly kind: "kept"; readonly error: ConfigError };
-
 export class UserStore implements UserDirectory {
-  #users: ReadonlyMap<string, User>;
+  readonly #users: ReadonlyMap<string, User>;
 
   private constructor(users: ReadonlyMap<string, User>) {
     this.#users = users;
@@ -41,17 +36,6 @@ export class UserStore implements UserDirectory {
 
   find(aor: string): User | undefined {
     return this.#users.get(aor);
-  }
-
-  /** Reads everything anew; a fault changes nothing. */
-  reload(sources: UserSources): Reloaded {
-    try {
-      this.#users = readUsers(sources);
-      return { kind: "loaded", users: this.#users.size };
-    } catch (error) {
-      if (error instanceof ConfigError) return { kind: "kept", error };
-      throw error;
-    }
   }
 }
 
