@@ -1,7 +1,8 @@
 /**
  * The receiving half of SRTP and SRTCP (RFC 3711 §3.3, §3.4). A machine without time. Pure.
- * For each packet: check (syntax, index, replay), verify (tag), commit (index, window), open.
- * What fails before the commit leaves no trace.
+ * For each packet: check (syntax, index), verify (tag), refuse what was there before (replay), commit
+ * (index, window), open. What fails before the commit leaves no trace. §3.3 asks for the replay check
+ * first, to save the tag of a repetition; a recorder would rather know that it is one.
  */
 import { isRtcp } from "../rtp/is-rtcp.ts";
 import { rtpHeaderBytes } from "../rtp/rtp-packet.ts";
@@ -28,6 +29,9 @@ export const SSRCS_MAX = 64;
 /** Highest rollover counter tried on the first packet of an SSRC: some six hours of speech. */
 export const FIRST_ROLLOVER_COUNTER_MAX = 16;
 
+/** Highest indices that an SSRC was at under other keys, or on the way to another destination; few. */
+export type EarlierIndices = (ssrc: number) => readonly number[];
+
 export interface ReceiverOptions {
   /**
    * Highest rollover counter a new SSRC may start at, up to `FIRST_ROLLOVER_COUNTER_MAX`. The
@@ -35,6 +39,11 @@ export interface ReceiverOptions {
    * and costs a forged packet that many tags.
    */
   readonly firstRolloverCounterMax?: number;
+  /**
+   * A new SSRC may also go on from these: a new key keeps the rollover counter (RFC 3711 §3.3.1).
+   * Each costs a forged packet one tag more.
+   */
+  readonly earlierIndices?: EarlierIndices;
 }
 
 type Streams = Map<number, ReplayWindow>;
@@ -44,19 +53,21 @@ export class SrtpReceiver {
   readonly #rtcp: PacketKeys;
   readonly #lifetimePackets: number;
   readonly #firstRolloverCounterMax: number;
+  readonly #earlierIndices: EarlierIndices;
   readonly #rtpStreams: Streams = new Map();
   readonly #rtcpStreams: Streams = new Map();
   readonly #opened = { rtp: 0, rtcp: 0 };
 
   /** @throws RangeError for a suite without support, key octets of another length, an option. */
   constructor(master: MasterKey, options: ReceiverOptions = {}) {
-    const { firstRolloverCounterMax = 1 } = options;
+    const { firstRolloverCounterMax = 1, earlierIndices = () => [] } = options;
     if (!(firstRolloverCounterMax <= FIRST_ROLLOVER_COUNTER_MAX))
       throw new RangeError(`firstRolloverCounterMax beyond ${FIRST_ROLLOVER_COUNTER_MAX}`);
     this.#rtp = new PacketKeys(master, "rtp");
     this.#rtcp = new PacketKeys(master, "rtcp");
     this.#lifetimePackets = master.lifetimePackets ?? SRTP_SUITES[master.suite].lifetimePackets;
     this.#firstRolloverCounterMax = firstRolloverCounterMax;
+    this.#earlierIndices = earlierIndices;
   }
 
   /** SSRCs with state, in the order in which they first proved themselves. */
@@ -90,12 +101,10 @@ export class SrtpReceiver {
     const [sequenceNumber, ssrc] = [packet.readUInt16BE(2), packet.readUInt32BE(8)];
     const stream = this.#rtpStreams.get(ssrc);
 
-    const candidates = this.#candidateIndices(stream, sequenceNumber);
-    if (stream !== undefined && !candidates.some((index) => stream.isFresh(index)))
-      return rejected("replay");
-
+    const candidates = this.#candidateIndices(stream, ssrc, sequenceNumber);
     const index = candidates.find((i) => this.#rtp.isAuthentic(sealed, rolloverCounterOf(i)));
     if (index === undefined) return rejected("authentication");
+    if (stream?.isFresh(index) === false) return rejected("replay");
 
     if (!commit(this.#rtpStreams, ssrc, index)) return rejected("limit");
     this.#opened.rtp += 1;
@@ -110,9 +119,8 @@ export class SrtpReceiver {
     const packet = Buffer.from(sealed.subarray(0, end + SRTCP_INDEX_BYTES));
     const [ssrc, word] = [packet.readUInt32BE(4), packet.readUInt32BE(end)];
     const index = word & SRTCP_INDEX_MAX;
-    if (this.#rtcpStreams.get(ssrc)?.isFresh(index) === false) return rejected("replay");
-
     if (!this.#rtcp.isAuthentic(sealed)) return rejected("authentication");
+    if (this.#rtcpStreams.get(ssrc)?.isFresh(index) === false) return rejected("replay");
 
     if (!commit(this.#rtcpStreams, ssrc, index)) return rejected("limit");
     this.#opened.rtcp += 1;
@@ -123,12 +131,18 @@ export class SrtpReceiver {
     return { kind: "ok", packet: opened, index };
   }
 
-  /** One index for a known SSRC; for a new one, each rollover counter it may have started at. */
-  #candidateIndices(stream: ReplayWindow | undefined, sequenceNumber: number): number[] {
+  /** One index for a known SSRC; for a new one, each that it may have started at. */
+  #candidateIndices(
+    stream: ReplayWindow | undefined,
+    ssrc: number,
+    sequenceNumber: number,
+  ): readonly number[] {
     if (stream !== undefined) return [estimateIndex(stream.highest, sequenceNumber)];
-    return Array.from({ length: this.#firstRolloverCounterMax + 1 }, (_, rolloverCounter) =>
+    const first = Array.from({ length: this.#firstRolloverCounterMax + 1 }, (_, rolloverCounter) =>
       packetIndex(rolloverCounter, sequenceNumber),
     );
+    const kept = this.#earlierIndices(ssrc).map((index) => estimateIndex(index, sequenceNumber));
+    return [...new Set([...first, ...kept])];
   }
 }
 

@@ -45,6 +45,8 @@ const stream = z.strictObject({
   media: z.string(),
   destination: z.strictObject({ address: z.string(), port: count }),
   rtcpPort: count.optional(),
+  /** Where RTCP went before an answer or a change named another port; counted in `rtcp` as well. */
+  formerRtcpPorts: z.array(count).optional(),
   /** Why nothing was decrypted. */
   undecryptable: z.string().optional(),
   /** All that went to the RTP port, muxed RTCP included. */

@@ -1,6 +1,6 @@
 /**
- * Opens the packets of one stream under one key, or takes them as they are where the call is
- * not encrypted. Pure.
+ * Opens the packets of one stream under one key, or takes them as they are where nothing is
+ * encrypted. Pure.
  */
 
 import type { OrderProtection } from "../../protocol/ingest/order.ts";
@@ -15,6 +15,7 @@ import { Secret } from "../../protocol/secret.ts";
 import { estimateIndex } from "../../protocol/srtp/packet-index.ts";
 import { ReplayWindow } from "../../protocol/srtp/replay-window.ts";
 import {
+  type EarlierIndices,
   FIRST_ROLLOVER_COUNTER_MAX,
   SrtpReceiver,
   type UnprotectResult,
@@ -29,34 +30,36 @@ export interface MediaReceiver {
 
 export type ReceiverChoice =
   | { readonly kind: "ready"; readonly receiver: MediaReceiver }
-  /** The key is to come. */
-  | { readonly kind: "pending" }
   /** There will be no decryption; why, in words for the report. */
   | { readonly kind: "impossible"; readonly because: string };
 
-/** Sources without a key that one stream remembers: they prove nothing of themselves. */
-export const MAX_CLEAR_SSRCS = 16;
-
-/** @param isJoined The stream may have been going on for hours: its rollover counter is to be found. */
-export function chooseReceiver(protection: OrderProtection, isJoined = false): ReceiverChoice {
-  switch (protection.kind) {
-    case "pending":
-      return { kind: "pending" };
-    case "rtp":
-      return { kind: "ready", receiver: new ClearReceiver() };
-    case "srtp":
-      return chooseSrtp(protection.suite, protection.masterKeySalt, isJoined);
-  }
+export interface SrtpHistory {
+  /** The stream may have been going on for hours: its rollover counter is to be found. */
+  readonly isJoined?: boolean;
+  /** What the SSRCs were at under earlier keys and at earlier destinations. */
+  readonly earlierIndices?: EarlierIndices;
 }
 
-function chooseSrtp(suite: string, base64: string, isJoined: boolean): ReceiverChoice {
+/** Sources without a key that one stream remembers: they prove nothing of themselves. */
+export const MAX_CLEAR_SSRCS = 64;
+
+/** The receiver for a key. */
+export function chooseReceiver(
+  { suite, masterKeySalt: base64 }: Extract<OrderProtection, { kind: "srtp" }>,
+  { isJoined = false, earlierIndices }: SrtpHistory = {},
+): ReceiverChoice {
   if (!isSrtpSuite(suite) || !isSupportedSuite(suite))
     return { kind: "impossible", because: `crypto suite ${suite} is not supported` };
   const masterKeySalt = new Secret(Buffer.from(base64, "base64"));
   if (masterKeySalt.length !== masterKeySaltBytes(suite))
     return { kind: "impossible", because: `the key does not fit ${suite}` };
-  const late = isJoined ? { firstRolloverCounterMax: FIRST_ROLLOVER_COUNTER_MAX } : {};
-  const srtp = new SrtpReceiver({ suite, masterKeySalt }, late);
+  const srtp = new SrtpReceiver(
+    { suite, masterKeySalt },
+    {
+      ...(isJoined && { firstRolloverCounterMax: FIRST_ROLLOVER_COUNTER_MAX }),
+      ...(earlierIndices && { earlierIndices }),
+    },
+  );
   masterKeySalt.wipe();
   return {
     kind: "ready",
@@ -69,7 +72,7 @@ function chooseSrtp(suite: string, base64: string, isJoined: boolean): ReceiverC
 }
 
 /** Plain RTP and RTCP: checks syntax and finds duplicates, proves nothing. */
-class ClearReceiver implements MediaReceiver {
+export class ClearReceiver implements MediaReceiver {
   readonly isAuthenticating = false;
   readonly #windows = new Map<number, ReplayWindow>();
 
@@ -83,6 +86,12 @@ class ClearReceiver implements MediaReceiver {
         ? { kind: "ok", packet: Buffer.from(octets), index: 0 }
         : { kind: "rejected", reason: "syntax" },
     );
+  }
+
+  /** True if the packet names a source that it took RTP from. */
+  isKnownSource(octets: Buffer): boolean {
+    const at = isRtcp(octets) ? 4 : 8;
+    return octets.length >= at + 4 && this.#windows.has(octets.readUInt32BE(at));
   }
 
   #take(octets: Uint8Array): UnprotectResult {

@@ -1,28 +1,33 @@
 /**
- * One direction of one medium: every packet to its ports is counted, opened, and either stored as
- * media or kept apart as captured. Nothing that was not authenticated moves any state but a count
- * and the bounded wait for a key. Pure.
+ * All that goes to one destination: every packet to its ports is counted, opened, and either stored
+ * as media or kept apart as captured. Mostly that is one direction of one medium; streams that an
+ * order sends to one port are one stream here. Nothing that was not authenticated moves any state
+ * but a count and the bounded wait for a key. Pure.
  */
 
-import { createHash } from "node:crypto";
 import type { OrderStream } from "../../protocol/ingest/order.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import type { PcapngPacket } from "../../protocol/pcapng/encode-pcapng.ts";
 import { isRtcp } from "../../protocol/rtp/is-rtcp.ts";
-import type { UnprotectResult } from "../../protocol/srtp/srtp-receiver.ts";
 import type { PortCounts, RejectedCounts, StreamReport } from "./completeness.ts";
 import { type MediaPacket, withPayload } from "./media-packet.ts";
-import { chooseReceiver, type MediaReceiver } from "./media-receiver.ts";
+import type { SrtpHistory } from "./media-receiver.ts";
 import { SequenceTracker } from "./sequence-tracker.ts";
+import { type Attempt, StreamReceivers } from "./stream-receivers.ts";
 
-/** How long a packet waits for the key that the answer brings. */
+/** How long a packet waits for the key that an answer brings: media may overtake the answer. */
 export const PENDING_MS = 2000;
-/** Packets of one stream that wait at once. */
+/** Packets of one stream that wait at once, before it has any key. */
 export const MAX_PENDING_PACKETS = 512;
-/** Keys under which a packet is tried, newest first: a sender may still use the last one. */
-export const MAX_RECEIVERS = 2;
+/** Packets that wait at once because no key opened them so far. */
+export const MAX_UNOPENED_PACKETS = 64;
 /** Packets of one stream that are kept apart; more are counted only. */
 export const MAX_KEPT_APART = 10_000;
+/** RTCP ports of one stream, over all revisions. */
+export const MAX_RTCP_PORTS = 8;
+
+/** What the recording says beside a stored packet that is no RTP. */
+export const NOT_RTP = "no RTP: as captured";
 
 /** pcapng interfaces of a recording. */
 export const INTERFACES = { media: 0, keptApart: 1 } as const;
@@ -31,79 +36,121 @@ export type Component = "rtp" | "rtcp";
 
 type Counts = { -readonly [K in keyof PortCounts]: PortCounts[K] } & { rejected: RejectedCounts };
 
-type KeylessStream = Omit<OrderStream, "protection">;
-
-interface Waiting {
+export interface ArrivedPacket {
   readonly component: Component;
   readonly packet: MediaPacket;
+}
+
+interface Waiting extends ArrivedPacket {
   readonly until: Millis;
+  readonly reason: Extract<Attempt, { kind: "unopened" }>["reason"];
 }
 
 export class MediaStream {
-  readonly #isJoined: boolean;
-  #order: KeylessStream;
-  #keyDigest: string;
-  #rtcpPort: number | undefined;
-  #receivers: readonly MediaReceiver[] = [];
-  #impossible: string | undefined;
+  readonly destination: OrderStream["destination"];
+  #namedSince: Millis;
+  #isNamed = true;
+  #label: OrderStream["label"];
+  readonly #media = new Set<string>();
+  /** Every one that was named; the present one is last. */
+  #rtcpPorts: readonly number[] = [];
+  readonly #receivers: StreamReceivers;
   #waiting: Waiting[] = [];
   readonly #counts: Record<Component, Counts> = { rtp: noCounts(), rtcp: noCounts() };
   readonly #sequence = new SequenceTracker();
 
-  /** @param isJoined The call was going on before the recorder heard of it. */
-  constructor(order: OrderStream, isJoined = false) {
-    this.#isJoined = isJoined;
-    this.#order = withoutKey(order);
-    this.#rtcpPort = order.rtcpPort;
-    this.#keyDigest = keyDigest(order);
-    this.#choose(order);
-  }
-
-  get destination(): OrderStream["destination"] {
-    return this.#order.destination;
+  /** @param streams What the order has for one destination; not empty. */
+  constructor(streams: readonly OrderStream[], now: Millis, history: SrtpHistory = {}) {
+    const [first] = streams;
+    if (first === undefined) throw new RangeError("no stream");
+    this.destination = first.destination;
+    this.#label = first.label;
+    this.#namedSince = now;
+    const indices = (ssrc: number) => this.lastIndices(ssrc);
+    this.#receivers = new StreamReceivers({ earlierIndices: indices, ...history });
+    this.update(streams, now);
   }
 
   /** Ports that lead to this stream, and what each carries. */
   get ports(): readonly { readonly port: number; readonly component: Component }[] {
-    const { port } = this.#order.destination;
-    const rtcpPort = this.#rtcpPort;
-    if (rtcpPort === undefined || rtcpPort === port) return [{ port, component: "rtp" }];
+    const { port } = this.destination;
     return [
       { port, component: "rtp" },
-      { port: rtcpPort, component: "rtcp" },
+      ...this.#rtcpPorts.map((rtcpPort) => ({ port: rtcpPort, component: "rtcp" as const })),
     ];
   }
 
-  /** True if this is the stream that the order speaks of. */
-  isSame(order: OrderStream): boolean {
-    const { address, port } = this.#order.destination;
-    return address === order.destination.address && port === order.destination.port;
+  /** When orders began to name it, the last time that they did. */
+  get namedSince(): Millis {
+    return this.#namedSince;
+  }
+
+  /** True if the latest revision of its order names it. */
+  get isNamed(): boolean {
+    return this.#isNamed;
+  }
+
+  /** True if a packet that no key opens may still be this stream's. */
+  get takesUnproven(): boolean {
+    return this.#receivers.takesUnproven;
+  }
+
+  /** True if the latest revision lets this address speak, or any. */
+  isSource(address: string): boolean {
+    return this.#receivers.isSource(address);
+  }
+
+  /** The highest indices of an SSRC so far. */
+  lastIndices(ssrc: number): readonly number[] {
+    return this.#sequence.lastIndices(ssrc);
   }
 
   /**
-   * Takes a later revision: a new key opens what waits for it; an RTCP port once named stays.
-   * Returns what is to be stored.
+   * Takes what a later revision has for this destination: a new key opens what waits for it; an
+   * RTCP port once named stays. Returns what is to be stored.
    */
-  update(order: OrderStream): readonly PcapngPacket[] {
-    this.#order = withoutKey(order);
-    this.#rtcpPort = order.rtcpPort ?? this.#rtcpPort;
-    const digest = keyDigest(order);
-    if (digest === this.#keyDigest) return [];
-    this.#keyDigest = digest;
-    this.#choose(order);
-    return this.#openWaiting();
+  update(streams: readonly OrderStream[], now: Millis): readonly PcapngPacket[] {
+    if (!this.#isNamed) this.#namedSince = now;
+    this.#isNamed = true;
+    for (const { label, media, rtcpPort } of streams) {
+      this.#label = label;
+      this.#media.add(media);
+      if (rtcpPort !== undefined && rtcpPort !== this.destination.port) this.#addRtcp(rtcpPort);
+    }
+    if (!this.#receivers.change(streams, now)) return [];
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return this.#open(waiting, now, (index) => waiting[index]?.until ?? now);
+  }
+
+  /** The latest revision does not name it: what still comes is taken as before. */
+  drop(): void {
+    this.#isNamed = false;
   }
 
   /** Takes captured packets; returns what is to be stored, in order. */
-  take(
-    arrived: readonly { readonly component: Component; readonly packet: MediaPacket }[],
-    now: Millis,
-  ): readonly PcapngPacket[] {
+  take(arrived: readonly ArrivedPacket[], now: Millis): readonly PcapngPacket[] {
     for (const { component } of arrived) this.#counts[component].captured += 1;
-    if (this.#receivers.length > 0 || this.#impossible !== undefined) return this.#open(arrived);
-    const until = now + PENDING_MS;
-    this.#waiting.push(...arrived.map((each) => ({ ...each, until })));
-    return this.#giveUp(Math.max(0, this.#waiting.length - MAX_PENDING_PACKETS));
+    return this.#open(arrived, now, () => now + PENDING_MS);
+  }
+
+  /** Takes those that a key opens, and leaves the rest: they may be another stream's. */
+  takeProven(arrived: readonly ArrivedPacket[]): {
+    readonly stored: readonly PcapngPacket[];
+    readonly rest: readonly ArrivedPacket[];
+  } {
+    const attempts = this.#receivers.openProven(arrived.map(({ packet }) => packet));
+    const rest: ArrivedPacket[] = [];
+    const stored = arrived.flatMap((each, index) => {
+      const attempt = attempts[index];
+      if (attempt?.kind !== "opened") {
+        rest.push(each);
+        return [];
+      }
+      this.#counts[each.component].captured += 1;
+      return this.#store(each, attempt);
+    });
+    return { stored, rest };
   }
 
   /** When the first waiting packet has waited long enough. */
@@ -127,119 +174,93 @@ export class MediaStream {
    * @param admitted The kernel's count to a port, null if it is not known.
    */
   report(admitted: (port: number) => number | null): StreamReport {
-    const { label, media, destination } = this.#order;
     const sources = this.#sequence.report();
-    const rtcpPort = this.ports.find(({ component }) => component === "rtcp")?.port;
+    const rtcpPort = this.#rtcpPorts.at(-1);
+    const former = this.#rtcpPorts.slice(0, -1);
+    const { impossible } = this.#receivers;
     return {
-      label,
-      media,
-      destination,
+      label: this.#label,
+      media: [...this.#media].join("+"),
+      destination: this.destination,
       ...(rtcpPort === undefined ? {} : { rtcpPort }),
-      ...(this.#impossible === undefined ? {} : { undecryptable: this.#impossible }),
-      rtp: { ...this.#counts.rtp, admitted: admitted(destination.port) },
-      rtcp: { ...this.#counts.rtcp, admitted: rtcpPort === undefined ? 0 : admitted(rtcpPort) },
+      ...(former.length === 0 ? {} : { formerRtcpPorts: former }),
+      ...(impossible === undefined ? {} : { undecryptable: impossible }),
+      rtp: { ...this.#counts.rtp, admitted: admitted(this.destination.port) },
+      rtcp: { ...this.#counts.rtcp, admitted: sumOrNull(this.#rtcpPorts.map(admitted)) },
       sources: [...sources],
       lost: sources.reduce((sum, { lost }) => sum + lost, 0),
     };
   }
 
-  #choose(order: OrderStream): void {
-    const choice = chooseReceiver(order.protection, this.#isJoined);
-    this.#impossible = choice.kind === "impossible" ? choice.because : undefined;
-    if (choice.kind === "ready")
-      this.#receivers = [choice.receiver, ...this.#receivers].slice(0, MAX_RECEIVERS);
-  }
-
-  #openWaiting(): readonly PcapngPacket[] {
-    if (this.#receivers.length === 0 && this.#impossible === undefined) return [];
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    return this.#open(waiting);
+  #addRtcp(port: number): void {
+    const others = this.#rtcpPorts.filter((known) => known !== port);
+    if (others.length < MAX_RTCP_PORTS) this.#rtcpPorts = [...others, port];
   }
 
   #giveUp(count: number): readonly PcapngPacket[] {
-    return this.#waiting
-      .splice(0, count)
-      .flatMap(({ component, packet }) => this.#undecrypted(component, packet, "no key"));
+    return this.#waiting.splice(0, count).flatMap((waiting) => this.#unopened(waiting));
   }
 
+  /** @param untilOf How long a packet that no key opens waits for another. */
   #open(
-    arrived: readonly { readonly component: Component; readonly packet: MediaPacket }[],
+    arrived: readonly ArrivedPacket[],
+    now: Millis,
+    untilOf: (index: number) => Millis,
   ): readonly PcapngPacket[] {
-    const [receiver] = this.#receivers;
-    if (receiver === undefined)
-      return arrived.flatMap(({ component, packet }) =>
-        this.#undecrypted(component, packet, this.#impossible ?? "no key"),
-      );
-    const isForeign = arrived.map(({ packet }) => this.#isFromElsewhere(packet, receiver));
-    const results = this.#unprotect(
-      arrived.flatMap(({ packet }, index) => (isForeign[index] ? [] : [packet])),
+    const attempts = this.#receivers.open(
+      arrived.map(({ packet }) => packet),
+      now,
     );
-    return arrived.flatMap(({ component, packet }, index) => {
-      if (isForeign[index]) return this.#reject(component, packet, "source");
-      const result = results.shift();
-      if (result?.kind !== "ok") return this.#reject(component, packet, result?.reason ?? "syntax");
-      return this.#store(component, packet, result, receiver);
+    const stored = arrived.flatMap((each, index) => {
+      const attempt = attempts[index];
+      if (attempt?.kind === "opened") return this.#store(each, attempt);
+      if (attempt?.kind === "unopened") return this.#wait(each, attempt, untilOf(index));
+      return this.#reject(each, attempt?.reason ?? "syntax");
     });
+    const room = this.#receivers.hasKeys ? MAX_UNOPENED_PACKETS : MAX_PENDING_PACKETS;
+    return [...stored, ...this.#giveUp(Math.max(0, this.#waiting.length - room))];
   }
 
-  /** One result a packet, from the first key that opens it. */
-  #unprotect(packets: readonly MediaPacket[]): UnprotectResult[] {
-    let results: UnprotectResult[] = [];
-    for (const [age, receiver] of this.#receivers.entries()) {
-      const untried = packets.flatMap((packet, index) =>
-        age === 0 || isUnauthentic(results[index]) ? [{ packet, index }] : [],
-      );
-      const opened = unprotectMixed(
-        receiver,
-        untried.map(({ packet }) => packet.udp.payload),
-      );
-      if (age === 0) results = opened;
-      else
-        for (const [at, { index }] of untried.entries()) {
-          const result = opened[at];
-          if (result?.kind === "ok") results[index] = result;
-        }
-    }
-    return results;
-  }
-
-  /** Without a key, the signalled address is all there is to go by. */
-  #isFromElsewhere(packet: MediaPacket, receiver: MediaReceiver): boolean {
-    const address = this.#order.source?.address;
-    return !receiver.isAuthenticating && address !== undefined && packet.udp.source !== address;
+  #wait(
+    { component, packet }: ArrivedPacket,
+    { reason }: Extract<Attempt, { kind: "unopened" }>,
+    until: Millis,
+  ): readonly PcapngPacket[] {
+    const waiting = { component, packet, reason, until };
+    if (this.#receivers.impossible !== undefined) return this.#unopened(waiting);
+    this.#waiting.push(waiting);
+    return [];
   }
 
   #store(
-    component: Component,
-    packet: MediaPacket,
-    result: Extract<UnprotectResult, { kind: "ok" }>,
-    receiver: MediaReceiver,
-  ): PcapngPacket[] {
+    { component, packet }: ArrivedPacket,
+    { payload, isAuthenticated, rtp }: Extract<Attempt, { kind: "opened" }>,
+  ): readonly PcapngPacket[] {
     const counts = this.#counts[component];
-    if (receiver.isAuthenticating) counts.authenticated += 1;
+    if (isAuthenticated) counts.authenticated += 1;
     else counts.clear += 1;
     counts.stored += 1;
-    if (!isRtcp(result.packet)) this.#sequence.count(result.packet.readUInt32BE(8), result.index);
-    const octets = withPayload(packet, result.packet);
-    return [{ interfaceId: INTERFACES.media, micros: packet.micros, octets }];
+    if (rtp !== undefined && !isRtcp(payload))
+      this.#sequence.count(payload.readUInt32BE(8), rtp.index, rtp.key);
+    const octets = withPayload(packet, payload);
+    const comment = rtp === undefined ? { comment: NOT_RTP } : {};
+    return [{ interfaceId: INTERFACES.media, micros: packet.micros, octets, ...comment }];
   }
 
-  #reject(
-    component: Component,
-    packet: MediaPacket,
-    reason: keyof RejectedCounts,
-  ): readonly PcapngPacket[] {
-    this.#counts[component].rejected[reason] += 1;
-    return this.#keepApart(component, packet, `rejected: ${reason}`);
+  #reject(arrived: ArrivedPacket, reason: keyof RejectedCounts): readonly PcapngPacket[] {
+    this.#counts[arrived.component].rejected[reason] += 1;
+    return this.#keepApart(arrived, `rejected: ${reason}`);
   }
 
-  #undecrypted(component: Component, packet: MediaPacket, why: string): readonly PcapngPacket[] {
-    this.#counts[component].undecrypted += 1;
-    return this.#keepApart(component, packet, `not decrypted: ${why}`);
+  #unopened(waiting: Waiting): readonly PcapngPacket[] {
+    const { impossible } = this.#receivers;
+    if (impossible === undefined && waiting.reason === "authentication")
+      return this.#reject(waiting, "authentication");
+    this.#counts[waiting.component].undecrypted += 1;
+    return this.#keepApart(waiting, `not decrypted: ${impossible ?? "no key"}`);
   }
 
-  #keepApart(component: Component, packet: MediaPacket, comment: string): readonly PcapngPacket[] {
+  #keepApart({ component, packet }: ArrivedPacket, comment: string): readonly PcapngPacket[] {
     const { rtp, rtcp } = this.#counts;
     if (rtp.keptApart + rtcp.keptApart >= MAX_KEPT_APART) return [];
     this.#counts[component].keptApart += 1;
@@ -248,35 +269,12 @@ export class MediaStream {
   }
 }
 
-/** RTP and RTCP of one port in one call each, results in the order of the packets. */
-function unprotectMixed(receiver: MediaReceiver, packets: readonly Buffer[]): UnprotectResult[] {
-  const results: UnprotectResult[] = [];
-  const rtcpAt: number[] = [];
-  const rtpAt: number[] = [];
-  for (const [index, octets] of packets.entries()) (isRtcp(octets) ? rtcpAt : rtpAt).push(index);
-  const at = (indices: readonly number[]) =>
-    indices.map((index) => packets[index] ?? Buffer.alloc(0));
-  const place = (indices: readonly number[], opened: readonly UnprotectResult[]) => {
-    for (const [position, index] of indices.entries()) {
-      const result = opened[position];
-      if (result !== undefined) results[index] = result;
-    }
-  };
-  place(rtpAt, receiver.unprotectBatch(at(rtpAt)));
-  place(rtcpAt, receiver.unprotectRtcpBatch(at(rtcpAt)));
-  return results;
-}
-
-const isUnauthentic = (result: UnprotectResult | undefined) =>
-  result?.kind === "rejected" && result.reason === "authentication";
-
-/** Tells whether a revision brings another key, without keeping the key. */
-const keyDigest = ({ protection }: OrderStream) =>
-  createHash("sha256").update(JSON.stringify(protection)).digest("hex");
-
-function withoutKey({ protection: _key, ...rest }: OrderStream): KeylessStream {
-  return rest;
-}
+/** Without an RTCP port nothing can have passed to one. */
+const sumOrNull = (counts: readonly (number | null)[]): number | null =>
+  counts.reduce<number | null>(
+    (sum, count) => (sum === null || count === null ? null : sum + count),
+    0,
+  );
 
 const noCounts = (): Counts => ({
   admitted: null,

@@ -58,7 +58,7 @@ export const metadataSchema = z.strictObject({
 export type Metadata = z.infer<typeof metadataSchema>;
 type MetadataStream = z.infer<typeof stream>;
 
-/** Revisions of one recording that its metadata keeps; later ones replace the last. */
+/** Revisions of one recording that its metadata keeps. */
 export const MAX_REVISIONS_KEPT = 64;
 
 /** The metadata of a recording that begins. @param at RFC 3339, UTC. */
@@ -80,13 +80,26 @@ export function beginMetadata(order: RecordingOrder, at: string): Metadata {
 /** The same with one revision more. */
 export function reviseMetadata(metadata: Metadata, order: RecordingOrder, at: string): Metadata {
   const streams = order.streams.map(describeStream);
-  const kept = metadata.revisions.slice(0, MAX_REVISIONS_KEPT - 1);
-  return {
-    ...metadata,
-    streams,
-    revisions: [...kept, { revision: order.revision, at, streams }],
-  };
+  const revisions = [...metadata.revisions, { revision: order.revision, at, streams }];
+  return { ...metadata, streams, revisions: withoutOneTooMany(revisions) };
 }
+
+/** First and last stay; of the others the latest goes that names nothing of its own, if there is one. */
+function withoutOneTooMany(revisions: Metadata["revisions"]): Metadata["revisions"] {
+  if (revisions.length <= MAX_REVISIONS_KEPT) return revisions;
+  const names = revisions.map(({ streams }) => new Set(streams.map(nameOf)));
+  const isNeeded = (at: number) =>
+    [...(names[at] ?? [])].some((name) =>
+      names.every((set, other) => other === at || !set.has(name)),
+    );
+  const inner = revisions.map((_, at) => at).slice(1, -1);
+  const gone = inner.findLast((at) => !isNeeded(at)) ?? inner.at(-1);
+  return revisions.filter((_, at) => at !== gone);
+}
+
+/** What a reader must know of a stream to make sense of its packets. */
+const nameOf = ({ label, media, destination, payloads }: MetadataStream): string =>
+  JSON.stringify([label, media, destination, payloads]);
 
 /** The same, ended. */
 export function endMetadata(metadata: Metadata, reason: string, at: string): Metadata {

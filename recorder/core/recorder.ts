@@ -9,7 +9,7 @@ import type { RecordingOrder } from "../../protocol/ingest/order.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { PcapngPacket } from "../../protocol/pcapng/encode-pcapng.ts";
 import { briefCompleteness, type Completeness } from "./completeness.ts";
-import { PacketRouter } from "./packet-router.ts";
+import { PacketRouter, type RoutedPackets } from "./packet-router.ts";
 import type { ConnectionId, RecorderEffect, RecorderInput } from "./recorder-messages.ts";
 import { Recording } from "./recording.ts";
 
@@ -157,11 +157,7 @@ export class Recorder implements Machine<RecorderInput, RecorderEffect> {
   }
 
   #batch(captured: readonly CapturedPacket[], now: Millis): readonly RecorderEffect[] {
-    return this.#router
-      .route(captured)
-      .flatMap(({ recording, stream, packets }) =>
-        writePackets(recording.id, stream.take(packets, now)),
-      );
+    return this.#router.route(captured).flatMap((routed) => share(routed, now));
   }
 
   #close(input: Extract<RecorderInput, { kind: "close" }>, now: Millis): readonly RecorderEffect[] {
@@ -263,6 +259,25 @@ export class Recorder implements Machine<RecorderInput, RecorderEffect> {
     this.#entries.delete(recording.id);
     this.#router.remove(recording);
   }
+}
+
+/** To several streams of one port: each takes what its keys open, the likeliest has the rest. */
+function share({ targets, packets }: RoutedPackets, now: Millis): readonly RecorderEffect[] {
+  const [likeliest] = targets;
+  if (likeliest === undefined) return [];
+  const effects: RecorderEffect[] = [];
+  let rest = packets;
+  const arrivedAt = (at: number) =>
+    rest.map(({ packet, components }) => ({ packet, component: components[at] ?? "rtp" }));
+  if (targets.length > 1)
+    for (const [at, { recording, stream }] of targets.entries()) {
+      const taken = stream.takeProven(arrivedAt(at));
+      const left = new Set(taken.rest.map(({ packet }) => packet));
+      rest = rest.filter(({ packet }) => left.has(packet));
+      effects.push(...writePackets(recording.id, taken.stored));
+    }
+  const { recording, stream } = likeliest;
+  return [...effects, ...writePackets(recording.id, stream.take(arrivedAt(0), now))];
 }
 
 function writePackets(recording: string, packets: readonly PcapngPacket[]): RecorderEffect[] {

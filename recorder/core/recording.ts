@@ -4,7 +4,7 @@
  */
 
 import type { PinholeCount } from "../../protocol/ingest/messages.ts";
-import type { RecordingOrder } from "../../protocol/ingest/order.ts";
+import type { OrderStream, RecordingOrder } from "../../protocol/ingest/order.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import type { PcapngPacket } from "../../protocol/pcapng/encode-pcapng.ts";
 import { type Completeness, type Gap, judge } from "./completeness.ts";
@@ -17,6 +17,8 @@ import { rfc3339 } from "./rfc3339.ts";
 export const LINGER_MS = 2000;
 /** Streams of one recording, over all revisions. */
 export const MAX_STREAMS = 64;
+/** Indices that an SSRC may go on from where it gets a new key or a new destination. */
+export const MAX_EARLIER_INDICES = 4;
 /** Gaps that a report names one by one. */
 export const MAX_GAPS = 256;
 
@@ -49,6 +51,8 @@ export class Recording {
   #revision: number;
   #metadata: Metadata;
   #state: State = { kind: "recording" };
+  /** The call was going on before the recorder heard of it. */
+  readonly #isJoined: boolean;
   readonly #streams: MediaStream[] = [];
   readonly #gaps: Gap[] = [];
   #isResumed = false;
@@ -59,9 +63,9 @@ export class Recording {
     this.startedAt = now;
     this.#revision = order.revision;
     this.#metadata = beginMetadata(order, rfc3339(now));
-    const isJoined = order.revision > 1;
-    this.#streams = order.streams.map((stream) => new MediaStream(stream, isJoined));
-    if (isJoined) this.addGap(`joined at revision ${order.revision}`, now, now);
+    this.#isJoined = order.revision > 1;
+    this.#streams = byDestination(order).map((streams) => this.#newStream(streams, now));
+    if (this.#isJoined) this.addGap(`joined at revision ${order.revision}`, now, now);
   }
 
   get revision(): number {
@@ -97,10 +101,12 @@ export class Recording {
   update(order: RecordingOrder, now: Millis): readonly PcapngPacket[] {
     this.#revision = order.revision;
     this.#metadata = reviseMetadata(this.#metadata, order, rfc3339(now));
-    return order.streams.flatMap((stream) => {
-      const known = this.#streams.find((each) => each.isSame(stream));
-      if (known !== undefined) return known.update(stream);
-      if (this.#streams.length < MAX_STREAMS) this.#streams.push(new MediaStream(stream));
+    const groups = byDestination(order);
+    for (const known of this.#streams) if (!groups.some(leadTo(known))) known.drop();
+    return groups.flatMap((streams) => {
+      const known = this.#streams.find((each) => leadTo(each)(streams));
+      if (known !== undefined) return known.update(streams, now);
+      if (this.#streams.length < MAX_STREAMS) this.#streams.push(this.#newStream(streams, now));
       else this.addGap("too many streams for one recording", now, now);
       return [];
     });
@@ -160,6 +166,13 @@ export class Recording {
     return { packets, completeness: this.#report(close) };
   }
 
+  /** A stream that moved here may keep its rollover counter, or begin anew. */
+  #newStream(streams: readonly OrderStream[], now: Millis): MediaStream {
+    const earlierIndices = (ssrc: number) =>
+      this.#streams.flatMap((stream) => stream.lastIndices(ssrc)).slice(-MAX_EARLIER_INDICES);
+    return new MediaStream(streams, now, { isJoined: this.#isJoined, earlierIndices });
+  }
+
   #report({ reason, admitted, isExact, at }: Close): Completeness {
     const counted = {
       streams: this.#streams.map((stream) =>
@@ -197,6 +210,22 @@ export class Recording {
     return sum;
   }
 }
+
+/** Streams of one destination together, such as those of a bundle (RFC 9143). */
+function byDestination({ streams }: RecordingOrder): readonly (readonly OrderStream[])[] {
+  const groups = new Map<string, OrderStream[]>();
+  for (const stream of streams) {
+    const key = destinationKey(stream.destination.address, stream.destination.port);
+    groups.set(key, [...(groups.get(key) ?? []), stream]);
+  }
+  return [...groups.values()];
+}
+
+/** Tells whether streams of an order go where a known one does. */
+const leadTo =
+  ({ destination: { address, port } }: MediaStream) =>
+  ([first]: readonly OrderStream[]): boolean =>
+    first?.destination.address === address && first.destination.port === port;
 
 function sumByPort(counters: Counters): ReadonlyMap<string, number> {
   const sums = new Map<string, number>();

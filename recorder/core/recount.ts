@@ -15,12 +15,13 @@ export function findMiscounts({ segments, completeness }: RecordingContents): re
   const found = countPackets(segments.at(-1)?.packets ?? []);
   const differences = completeness.streams.flatMap((stream) => {
     const at = (port: number) => destinationKey(stream.destination.address, port);
-    const rtp = compare(`${stream.label} RTP`, stream.rtp, found.get(at(stream.destination.port)));
-    if (stream.rtcpPort === undefined) return rtp;
-    return [
-      ...rtp,
-      ...compare(`${stream.label} RTCP`, stream.rtcp, found.get(at(stream.rtcpPort))),
-    ];
+    const foundAt = (ports: readonly number[]) =>
+      ports.map((port) => found.get(at(port)) ?? NOTHING).reduce(add, NOTHING);
+    const { label, destination, rtcpPort, formerRtcpPorts = [] } = stream;
+    const rtp = compare(`${label} RTP`, stream.rtp, foundAt([destination.port]));
+    if (rtcpPort === undefined) return rtp;
+    const rtcp = foundAt([...formerRtcpPorts, rtcpPort]);
+    return [...rtp, ...compare(`${label} RTCP`, stream.rtcp, rtcp)];
   });
   return differences;
 }
@@ -29,6 +30,13 @@ interface Found {
   stored: number;
   keptApart: number;
 }
+
+const NOTHING: Readonly<Found> = { stored: 0, keptApart: 0 };
+
+const add = (one: Readonly<Found>, other: Readonly<Found>): Readonly<Found> => ({
+  stored: one.stored + other.stored,
+  keptApart: one.keptApart + other.keptApart,
+});
 
 function countPackets(
   packets: readonly { readonly interfaceId: number; readonly octets: Uint8Array }[],
@@ -45,11 +53,7 @@ function countPackets(
   return counts;
 }
 
-function compare(
-  name: string,
-  said: PortCounts,
-  found: Found = { stored: 0, keptApart: 0 },
-): readonly string[] {
+function compare(name: string, said: PortCounts, found: Readonly<Found>): readonly string[] {
   const differences: string[] = [];
   if (said.stored !== found.stored)
     differences.push(`${name}: ${found.stored} packets lie in it, the report says ${said.stored}`);

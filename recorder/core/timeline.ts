@@ -13,7 +13,7 @@ import type { PcapngPacket } from "../../protocol/pcapng/encode-pcapng.ts";
 import { isRtcp } from "../../protocol/rtp/is-rtcp.ts";
 import { decodeRtp, type RtpPacket } from "../../protocol/rtp/rtp-packet.ts";
 import { destinationKey } from "./media-packet.ts";
-import { INTERFACES } from "./media-stream.ts";
+import { INTERFACES, NOT_RTP } from "./media-stream.ts";
 import type { Metadata } from "./metadata.ts";
 
 export const SAMPLE_RATE_HZ = 8000;
@@ -97,8 +97,8 @@ function readSpoken(
   undecoded: Record<string, number>,
 ): readonly Spoken[] {
   const streams = streamsByDestination(metadata);
-  return packets.flatMap(({ interfaceId, micros, octets }) => {
-    if (interfaceId !== INTERFACES.media) return [];
+  return packets.flatMap(({ interfaceId, micros, octets, comment }) => {
+    if (interfaceId !== INTERFACES.media || comment === NOT_RTP) return [];
     const udp = decodeUdp(octets);
     const stream = streams.get(destinationKey(udp.destination, udp.destinationPort));
     if (stream === undefined || isRtcp(udp.payload)) return [];
@@ -128,12 +128,15 @@ function codecOf({ codecs }: { codecs: ReadonlyMap<number, string> }, rtp: RtpPa
 /** Who speaks toward each port, and in what codecs, over all revisions. */
 function streamsByDestination(metadata: Metadata) {
   const streams = new Map<string, { label: Label; codecs: Map<number, string> }>();
-  for (const { label, destination, payloads } of metadata.revisions.flatMap(
+  for (const { label, media, destination, payloads } of metadata.revisions.flatMap(
     (each) => each.streams,
   )) {
     const key = destinationKey(destination.address, destination.port);
     const codecs = streams.get(key)?.codecs ?? new Map<number, string>();
-    for (const { type, codec } of payloads) codecs.set(type, codec.toUpperCase());
+    // Whatever another medium calls its codec, it is no speech.
+    const name = (codec: string) =>
+      media === "audio" ? codec.toUpperCase() : `${media} ${codec.toUpperCase()}`;
+    for (const { type, codec } of payloads) codecs.set(type, name(codec));
     streams.set(key, { label, codecs });
   }
   return streams;

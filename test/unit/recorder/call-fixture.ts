@@ -73,6 +73,13 @@ export const orderOf = (
 export const senderOf = (masterKeySalt = KEY): SrtpSender =>
   new SrtpSender({ suite: SUITE, masterKeySalt: new Secret(Buffer.from(masterKeySalt, "base64")) });
 
+/** A sender that has been at it for so many packets. */
+export function senderAt(index: number, masterKeySalt = KEY, ssrc = 0x1111): SrtpSender {
+  const sender = senderOf(masterKeySalt);
+  for (let at = 0; at < index; at += 20_000) sender.protectRtp(rtpOf(at, { ssrc }));
+  return sender;
+}
+
 export const rtpOf = (at: number, change: Partial<RtpPacket> = {}): Buffer =>
   encodeRtp({
     marker: false,

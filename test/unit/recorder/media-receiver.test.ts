@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  ClearReceiver,
   chooseReceiver,
   MAX_CLEAR_SSRCS,
   type MediaReceiver,
 } from "../../../recorder/core/media-receiver.ts";
-import { KEY, rtcpOf, rtpOf, senderOf, srtp } from "./call-fixture.ts";
+import { KEY, rtcpOf, rtpOf, SUITE, senderAt, senderOf } from "./call-fixture.ts";
+
+const srtp = (masterKeySalt = KEY) => ({ kind: "srtp", suite: SUITE, masterKeySalt }) as const;
 
 function ready(...given: Parameters<typeof chooseReceiver>): MediaReceiver {
   const choice = chooseReceiver(...given);
@@ -36,13 +39,21 @@ describe("receiver of SRTP", () => {
     });
   });
 
-  it("waits where the key is to come", () =>
-    assert.deepEqual(chooseReceiver({ kind: "pending" }), { kind: "pending" }));
+  it("finds the rollover counter of a late joiner, or of an SSRC that it was told of", () => {
+    const at = (options: Parameters<typeof chooseReceiver>[1], index: number) =>
+      ready(srtp(), options).unprotectBatch([senderAt(index).protectRtp(rtpOf(index))])[0]?.kind;
+    assert.equal(at({}, 2 * 65_536), "rejected");
+    assert.equal(at({ isJoined: true }, 2 * 65_536), "ok");
+    const earlierIndices = (ssrc: number) => (ssrc === 0x1111 ? [20 * 65_536 - 1] : []);
+    assert.equal(at({ earlierIndices }, 20 * 65_536), "ok", "going on");
+    assert.equal(at({ earlierIndices }, 0), "ok", "beginning anew");
+    assert.equal(at({ earlierIndices }, 10 * 65_536), "rejected");
+  });
 });
 
 describe("receiver of plain RTP", () => {
   const kinds = (packets: readonly Buffer[]) =>
-    ready({ kind: "rtp" })
+    new ClearReceiver()
       .unprotectBatch(packets)
       .map((result) => (result.kind === "ok" ? result.index : result.reason));
 
@@ -54,7 +65,7 @@ describe("receiver of plain RTP", () => {
 
   it("refuses what is no RTP, and no RTCP", () => {
     assert.deepEqual(kinds([Buffer.alloc(11)]), ["syntax"]);
-    const receiver = ready({ kind: "rtp" });
+    const receiver = new ClearReceiver();
     const results = receiver.unprotectRtcpBatch([rtcpOf(), rtpOf(1)]);
     assert.deepEqual(
       results.map(({ kind }) => kind),

@@ -131,7 +131,7 @@ describe("contents of a recording", () => {
 
 describe("recount", () => {
   const counted = (stored: number) => {
-    const [stream, sender] = [new MediaStream(callerStream()), senderOf()];
+    const [stream, sender] = [new MediaStream([callerStream()], NOW), senderOf()];
     for (let at = 0; at < stored; at++)
       stream.take([{ component: "rtp", packet: mediaOf(sender.protectRtp(rtpOf(at))) }], NOW);
     stream.take([{ component: "rtp", packet: mediaOf(Buffer.from("noise")) }], NOW);
@@ -197,5 +197,22 @@ describe("metadata", () => {
     assert.equal(all.revisions.length, MAX_REVISIONS_KEPT);
     assert.equal(all.revisions[0]?.revision, 1);
     assert.equal(all.revisions.at(-1)?.revision, MAX_REVISIONS_KEPT + 9);
+  });
+
+  it("keeps what alone names a stream's place, before what others name as well", () => {
+    let all = begun;
+    const moved = (port: number) =>
+      callerStream({ destination: { address: "10.20.0.9", port: 40_000 + port } });
+    for (let revision = 2; revision < 2 * MAX_REVISIONS_KEPT; revision++)
+      all = reviseMetadata(all, orderOf([moved(revision % 50)], { revision }), AT);
+    const ports = all.revisions.flatMap(({ streams }) =>
+      streams.map(({ destination }) => destination.port),
+    );
+    assert.equal(all.revisions.length, MAX_REVISIONS_KEPT);
+    assert.equal(new Set(ports.filter((port) => port >= 40_000)).size, 50);
+    for (let revision = 200; revision < 300; revision++)
+      all = reviseMetadata(all, orderOf([moved(revision)], { revision }), AT);
+    assert.equal(all.revisions.length, MAX_REVISIONS_KEPT);
+    assert.deepEqual([all.revisions[0]?.revision, all.revisions.at(-1)?.revision], [1, 299]);
   });
 });

@@ -50,7 +50,9 @@ describe("text for people", () => {
   });
 
   it("shows call, verdict with its gaps, and counts", () => {
-    const streams = [new MediaStream(callerStream()).report((port) => (port % 2 === 0 ? 3 : null))];
+    const streams = [
+      new MediaStream([callerStream()], NOW).report((port) => (port % 2 === 0 ? 3 : null)),
+    ];
     const counted = { streams, gaps: [], unassigned: { admitted: 0 } };
     const whole = interruptedReport(RECORDING, NOW, NOW, NOW);
     const gaps = judge({ ...counted, unassigned: { admitted: 1 } });
