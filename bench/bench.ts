@@ -15,6 +15,14 @@ const BENCHES: Readonly<
     summary: "one pinhole open and shut: the agent's long-lived nft beside one nft a change",
     load: async () => (await import("./pinhole.ts")).benchPinhole,
   },
+  sip: {
+    summary: "CPU time of a call through a stateful proxy: the controller beside Kamailio",
+    load: async () => (await import("./sip.ts")).benchSip,
+  },
+  "sip-load": {
+    summary: "a load of calls through the controller [--seconds 60] [--rate 300] [--loss 0]",
+    load: async () => (await import("./sip-load.ts")).benchSipLoad,
+  },
   "sip-parse": {
     summary: "a SIP message read and written; time against size",
     load: async () => (await import("./sip-parse.ts")).benchSipParse,
@@ -30,5 +38,5 @@ if (bench === undefined) {
 } else {
   const run = await bench.load();
   const figures = await run();
-  process.stdout.write(`${bench.summary}\n${JSON.stringify({ bench: name, ...figures })}\n`);
+  process.stdout.write(`${name}: ${bench.summary}\n${JSON.stringify(figures)}\n`);
 }

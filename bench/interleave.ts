@@ -46,7 +46,8 @@ async function timeRound({ once }: Contender, calls: number): Promise<number> {
   return Number(process.hrtime.bigint() - from) / 1000 / calls;
 }
 
-function median(values: readonly number[]): number {
+/** @param values at least one */
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   const [low = Number.NaN, high = Number.NaN] = [
@@ -56,6 +57,7 @@ function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
-function rounded(value: number): number {
+/** To two places. */
+export function rounded(value: number): number {
   return Math.round(value * 100) / 100;
 }

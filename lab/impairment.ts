@@ -18,7 +18,7 @@ export interface ImpairmentCounts {
   readonly late: number;
 }
 
-const SIP_PORT = 5060;
+const SIP_PORTS = "5060-5079";
 /** A message of 600 octets takes 6 ms there; messages of one call follow each other faster. */
 const SLOW_RATE = "800kbit";
 const FAST_RATE = "1gbit";
@@ -42,11 +42,11 @@ export function impairLinks(
   const table = `table inet impairment {
     chain arriving {
       type filter hook input priority 0
-      udp dport ${SIP_PORT} ${chance(lossPercent)} counter drop
+      udp dport ${SIP_PORTS} ${chance(lossPercent)} counter drop
     }
     chain leaving {
       type filter hook output priority 0
-      udp dport ${SIP_PORT} ${chance(latePercent)} counter meta priority set ${SLOW_CLASS}
+      udp dport ${SIP_PORTS} ${chance(latePercent)} counter meta priority set ${SLOW_CLASS}
     }
   }\n`;
   for (const host of hosts) {

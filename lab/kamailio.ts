@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LabProcess } from "./lab-process.ts";
+import { untilListening } from "./listening.ts";
 import type { Network } from "./network.ts";
 import { type HostName, LEAVES } from "./topology.ts";
 
@@ -17,8 +18,6 @@ const MODULE_DIRECTORIES = [
 ];
 /** Shared by its processes, and of each for itself. */
 const MEMORY_MB = ["-m", "64", "-M", "8"];
-const PROBE_ATTEMPTS = 200;
-const PROBE_PAUSE_MS = 25;
 
 export interface KamailioOptions {
   /** An own folder for its configuration, pid file, control files and log. */
@@ -49,7 +48,7 @@ export async function launchKamailio(
   const files = ["-P", join(directory, "kamailio.pid"), "-Y", directory];
   const child = network.spawn(host, [...argv, ...files], { stdio: ["ignore", "pipe", "pipe"] });
   const kamailio = new LabProcess("kamailio", child, join(directory, "kamailio.log"));
-  await listening(network, host, kamailio);
+  await untilListening(network, host, kamailio, SIP_PORT);
   return kamailio;
 }
 
@@ -110,15 +109,3 @@ export const KAMAILIO_IN_DIALOG = `
     exit;
   }
   t_check_trans();`;
-
-/** Looks into the host's socket table: a connection as a test would be one more peer to it. */
-async function listening(network: Network, host: HostName, kamailio: LabProcess): Promise<void> {
-  const port = SIP_PORT.toString(16).toUpperCase().padStart(4, "0");
-  const listens = new RegExp(`:${port} 00000000:0000 (?:07|0A) `);
-  for (let attempt = 0; attempt < PROBE_ATTEMPTS; attempt++) {
-    if (kamailio.exit !== undefined) throw new Error(`kamailio ended: ${kamailio.tail(10)}`);
-    if (listens.test(network.run(host, ["cat", "/proc/net/tcp", "/proc/net/udp"]))) return;
-    await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE_MS));
-  }
-  throw new Error(`kamailio does not listen: ${kamailio.tail(10)}`);
-}

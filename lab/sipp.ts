@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LabProcess } from "./lab-process.ts";
+import { untilListening } from "./listening.ts";
 import type { Network } from "./network.ts";
 import { LEAVES } from "./topology.ts";
 import type { UdpEndpoint } from "./udp-frame.ts";
@@ -48,8 +49,6 @@ const END_TIMEOUT_MS = 40_000;
 const MIN_LINGER_MS = 1;
 const STATISTICS_PERIOD_S = 1;
 const COMPLAINT_CHARACTERS = 600;
-const LISTENS_ATTEMPTS = 200;
-const LISTENS_PAUSE_MS = 25;
 const SCENARIOS = new URL("./sipp/", import.meta.url);
 /** The lines of a scenario that make up its SDP. */
 const SDP_LINES = /^ +(?:Content-Type: application\/sdp|[vosctma]=.*)\n/gm;
@@ -58,7 +57,7 @@ const SDP_LINES = /^ +(?:Content-Type: application\/sdp|[vosctma]=.*)\n/gm;
 export async function runSipp(network: Network, options: SippOptions): Promise<SippResult> {
   mkdirSync(options.directory, { recursive: true });
   const callee = start(network, "callee", options, []);
-  await listening(network, callee, options.transport ?? "udp");
+  await untilListening(network, "bob", callee, SIP_PORT);
   const caller = start(network, "caller", options, [
     `${options.proxy.address}:${options.proxy.port}`,
     ...["-r", String(options.callsPerSecond), "-m", String(options.calls)],
@@ -114,22 +113,6 @@ async function ended(sipp: LabProcess, timeoutMs: number): Promise<void> {
   clearTimeout(timer);
   // 1: some calls failed, which the figures say.
   if (code !== 0 && code !== 1) throw new Error(`${sipp.name} ended (${code ?? signal})`);
-}
-
-/** Looks into the host's socket table, since sipp says nothing that can be read. */
-async function listening(
-  network: Network,
-  sipp: LabProcess,
-  transport: "udp" | "tcp",
-): Promise<void> {
-  const port = SIP_PORT.toString(16).toUpperCase().padStart(4, "0");
-  const bound = new RegExp(`:${port} 00000000:0000 (?:07|0A) `);
-  for (let attempt = 0; attempt < LISTENS_ATTEMPTS; attempt++) {
-    if (sipp.exit !== undefined) throw new Error(`${sipp.name} ended: ${sipp.tail(10)}`);
-    if (bound.test(network.run("bob", ["cat", `/proc/net/${transport}`]))) return;
-    await new Promise((resolve) => setTimeout(resolve, LISTENS_PAUSE_MS));
-  }
-  throw new Error(`${sipp.name} does not listen`);
 }
 
 const statisticsFile = (directory: string, side: Side): string => join(directory, `${side}.csv`);
