@@ -19,10 +19,18 @@ export type PutResult =
   | { readonly kind: "failed"; readonly verdict: GatewayVerdict; readonly code?: string };
 
 export type AgentClientInput =
+  /** Begins, with what the agent holds from before a restart. */
+  | { readonly kind: "resume"; readonly sessions: readonly WantedSession[] }
   | { readonly kind: "connected" }
   | { readonly kind: "disconnected" }
   | { readonly kind: "message"; readonly message: AgentMessage }
-  | { readonly kind: "put"; readonly session: WantedSession; readonly timeoutMs: number }
+  | {
+      readonly kind: "put";
+      readonly session: WantedSession;
+      readonly timeoutMs: number;
+      /** Nobody waits for it, and it only narrows: it is done as soon as it can be. */
+      readonly background?: boolean;
+    }
   | { readonly kind: "close"; readonly session: string; readonly reason: string }
   /** Closes every session. */
   | { readonly kind: "close-all"; readonly reason: string }

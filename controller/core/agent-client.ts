@@ -19,9 +19,10 @@ import {
 } from "../../protocol/control/messages.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
+import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import type { AgentClientEffect, AgentClientInput, WantedSession } from "./agent-client-port.ts";
+import { ClaimedDestinations } from "./claimed-destinations.ts";
 import { HeldPuts } from "./held-puts.ts";
-import { sharePackets } from "./share-packets.ts";
 import type { GatewayVerdict } from "./verdict.ts";
 
 /** Pause between two attempts to connect. */
@@ -39,25 +40,22 @@ interface Pending {
   readonly asked: "hello" | "put" | "again" | "close" | "sync";
   readonly session: string;
   readonly revision: number;
-  readonly deadline: Millis;
-  /** What a session that is being closed may still have open. */
-  readonly leaving?: readonly WantedSession[];
-}
-
-interface Kept {
-  readonly wanted: WantedSession;
-  readonly renewAt: Millis;
+  /** What it may open, or still have open, until it is answered. */
+  readonly claims: readonly WantedSession[];
 }
 
 export class AgentClient implements Machine<AgentClientInput, AgentClientEffect> {
   readonly #controller: string;
   #link: Link = { kind: "down", retryAt: 0 };
   /** What the agent applied: renewed, and put again after a reconnect. */
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new Map<string, WantedSession>();
   /** Puts on their way, by request id. */
   readonly #asking = new Map<string, WantedSession>();
   readonly #pending = new Map<string, Pending>();
   readonly #held = new HeldPuts();
+  readonly #claimed = new ClaimedDestinations();
+  readonly #replyBy = new DeadlineQueue();
+  readonly #renewAt = new DeadlineQueue();
   #requests = 0;
   #epoch = 0;
 
@@ -72,6 +70,9 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
   #take(input: AgentClientInput, now: Millis): readonly AgentClientEffect[] {
     switch (input.kind) {
+      case "resume":
+        for (const wanted of input.sessions) this.#keep(wanted, now);
+        return this.#tick(now);
       case "connected":
         return this.#greet(now);
       case "disconnected":
@@ -79,7 +80,9 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
       case "message":
         return this.#receive(input.message, now);
       case "put":
-        return this.#put(input.session, now, input.timeoutMs);
+        return input.background === true
+          ? this.#putBehind(input.session, now)
+          : this.#put(input.session, now, input.timeoutMs);
       case "close":
         return this.#close(input.session, input.reason, now);
       case "close-all":
@@ -98,26 +101,17 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
   deadline(): Millis | undefined {
     if (this.#link.kind === "down") return this.#link.retryAt;
-    const times = [...this.#pending.values()].map(({ deadline }) => deadline);
-    times.push(...this.#held.deadlines());
-    if (this.#link.kind === "up")
-      times.push(...[...this.#kept.values()].map(({ renewAt }) => renewAt));
-    return times.length === 0 ? undefined : Math.min(...times);
+    const renewal = this.#link.kind === "up" ? this.#renewAt.next() : undefined;
+    const times = [this.#replyBy.next(), renewal, ...this.#held.deadlines()];
+    const set = times.filter((time) => time !== undefined);
+    return set.length === 0 ? undefined : Math.min(...set);
   }
 
   #greet(now: Millis): readonly AgentClientEffect[] {
     this.#link = { kind: "greeting" };
-    const id = this.#ask(
-      { asked: "hello", session: "", revision: 0 },
-      now,
-      HOUSEKEEPING_TIMEOUT_MS,
-    );
-    const hello = {
-      kind: "hello",
-      version: CONTROL_VERSION,
-      controller: this.#controller,
-    } as const;
-    return [{ kind: "send", request: { ...hello, id } }];
+    const id = this.#ask({ asked: "hello" }, now, HOUSEKEEPING_TIMEOUT_MS);
+    const { controller, version } = { controller: this.#controller, version: CONTROL_VERSION };
+    return [{ kind: "send", request: { kind: "hello", version, controller, id } }];
   }
 
   #lose(now: Millis): readonly AgentClientEffect[] {
@@ -125,7 +119,7 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
     this.#link = { kind: "down", retryAt: now + RECONNECT_MS };
     const unsettled = [...this.#asking.values(), ...this.#held.takeAll().map(wantedOf)];
     const failed = unsettled.map((wanted) => fail(wanted, "gateway-gone"));
-    this.#pending.clear();
+    for (const id of [...this.#pending.keys()]) this.#answered(id);
     this.#asking.clear();
     return [...(wasUp ? [{ kind: "availability", up: false } as const] : []), ...failed];
   }
@@ -136,48 +130,43 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
     return [];
   }
 
+  /** What narrows is in nobody's way; while the agent is away it is what comes after. */
+  #putBehind(wanted: WantedSession, now: Millis): readonly AgentClientEffect[] {
+    this.#held.drop(wanted.session);
+    return this.#link.kind === "up" ? this.#again(wanted, now) : this.#keep(wanted, now);
+  }
+
   /** Sends the puts that nothing stands in the way of any more. */
   #release(now: Millis): readonly AgentClientEffect[] {
     return this.#held.release(
-      (wanted) => this.#isObstructed(wanted),
+      (wanted) => this.#claimed.isObstructed(wanted),
       ({ wanted, deadline }) => this.#send(wanted, now, deadline - now),
     );
   }
 
-  #isObstructed(wanted: WantedSession): boolean {
-    const present = [
-      ...[...this.#kept.values()].map(wantedOf),
-      ...this.#asking.values(),
-      ...[...this.#pending.values()].flatMap(({ leaving = [] }) => leaving),
-    ];
-    return present.some((other) => other.session !== wanted.session && sharePackets(other, wanted));
-  }
-
   #send(wanted: WantedSession, now: Millis, timeoutMs: number): readonly AgentClientEffect[] {
     const { session, revision } = wanted;
-    const before = this.#kept.get(session)?.wanted;
+    const before = this.#kept.get(session);
     // The older revision must not be renewed behind the newer one's back.
-    if (before !== undefined)
-      this.#kept.set(session, { wanted: before, renewAt: now + renewalMs(before) });
-    const id = this.#ask({ asked: "put", session, revision }, now, timeoutMs);
+    if (before !== undefined) this.#renewAt.set(session, now + renewalMs(before));
+    const id = this.#ask({ asked: "put", session, revision, claims: [wanted] }, now, timeoutMs);
     this.#asking.set(id, wanted);
     return [{ kind: "send", request: { kind: "session.put", id, ...wanted } }];
   }
 
   #close(session: string, reason: string, now: Millis): readonly AgentClientEffect[] {
     const kept = this.#kept.get(session);
-    const leaving = kept === undefined ? [] : [kept.wanted];
-    this.#kept.delete(session);
+    const claims = kept === undefined ? [] : [kept];
+    this.#unkeep(session);
     this.#held.drop(session);
     for (const [id, wanted] of this.#asking)
       if (wanted.session === session) {
-        leaving.push(wanted);
+        claims.push(wanted);
         this.#asking.delete(id);
-        this.#pending.delete(id);
+        this.#answered(id);
       }
     if (this.#link.kind !== "up") return [];
-    const closing = { asked: "close", session, revision: 0, leaving } as const;
-    const id = this.#ask(closing, now, HOUSEKEEPING_TIMEOUT_MS);
+    const id = this.#ask({ asked: "close", session, claims }, now, HOUSEKEEPING_TIMEOUT_MS);
     return [{ kind: "send", request: { kind: "session.close", id, session, reason } }];
   }
 
@@ -191,16 +180,15 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
   #receive(message: AgentMessage, now: Millis): readonly AgentClientEffect[] {
     if (message.kind !== "reply") return this.#hear(message);
-    const pending = message.id === null ? undefined : this.#pending.get(message.id);
+    const pending = message.id === null ? undefined : this.#answered(message.id);
     if (message.id === null || pending === undefined) return [];
-    this.#pending.delete(message.id);
     switch (pending.asked) {
       case "hello":
         return message.ok ? this.#rise(now) : [disconnect(`hello: ${message.error.code}`)];
       case "put":
         return this.#settle(message.id, message, now);
       case "again":
-        return message.ok ? [] : this.#drop(pending.session, message.error.code);
+        return message.ok ? [] : this.#dropStale(pending, message.error.code);
       case "close":
         return message.ok
           ? [closed(pending.session, message.counters ?? {}, message.exact ?? false)]
@@ -230,7 +218,8 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
     }
     const { session, revision } = wanted;
     if (reply.applied !== revision) return [fail(wanted, "gateway-refused", "ERR_CONTROL_STATE")];
-    this.#kept.set(session, { wanted, renewAt: now + renewalMs(wanted) });
+    // A later one may have been put behind it meanwhile.
+    if ((this.#kept.get(session)?.revision ?? 0) < revision) this.#keep(wanted, now);
     const recording = reply.recording === undefined ? {} : { recording: reply.recording };
     return [{ kind: "put-result", session, revision, result: { kind: "applied", ...recording } }];
   }
@@ -239,10 +228,9 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   #rise(now: Millis): readonly AgentClientEffect[] {
     this.#link = { kind: "up" };
     this.#epoch += 1;
-    const ask = () =>
-      this.#ask({ asked: "sync", session: "", revision: 0 }, now, HOUSEKEEPING_TIMEOUT_MS);
+    const ask = () => this.#ask({ asked: "sync" }, now, HOUSEKEEPING_TIMEOUT_MS);
     const begin = { kind: "sync.begin", id: ask(), epoch: `${now}.${this.#epoch}` } as const;
-    const puts = [...this.#kept.values()].flatMap(({ wanted }) => this.#again(wanted, now));
+    const puts = [...this.#kept.values()].flatMap((wanted) => this.#again(wanted, now));
     const end = { kind: "sync.end", id: ask(), count: puts.length } as const;
     return [
       { kind: "send", request: begin },
@@ -254,13 +242,38 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
 
   #again(wanted: WantedSession, now: Millis): readonly AgentClientEffect[] {
     const { session, revision } = wanted;
-    this.#kept.set(session, { wanted, renewAt: now + renewalMs(wanted) });
+    this.#keep(wanted, now);
     const id = this.#ask({ asked: "again", session, revision }, now, HOUSEKEEPING_TIMEOUT_MS);
     return [{ kind: "send", request: { kind: "session.put", id, ...wanted } }];
   }
 
+  /** A refused renewal says nothing about what was put since. */
+  #dropStale({ session, revision }: Pending, code: string): readonly AgentClientEffect[] {
+    return this.#kept.get(session)?.revision === revision ? this.#drop(session, code) : [];
+  }
+
   #drop(session: string, code: string): readonly AgentClientEffect[] {
-    return this.#kept.delete(session) ? [{ kind: "session-lost", session, code }] : [];
+    return this.#unkeep(session) ? [{ kind: "session-lost", session, code }] : [];
+  }
+
+  #keep(wanted: WantedSession, now: Millis): readonly AgentClientEffect[] {
+    const { session } = wanted;
+    if (this.#kept.get(session) !== wanted) {
+      this.#unkeep(session);
+      this.#kept.set(session, wanted);
+      this.#claimed.add(wanted);
+    }
+    this.#renewAt.set(session, now + renewalMs(wanted));
+    return [];
+  }
+
+  #unkeep(session: string): boolean {
+    const kept = this.#kept.get(session);
+    if (kept === undefined) return false;
+    this.#kept.delete(session);
+    this.#claimed.remove(kept);
+    this.#renewAt.set(session, undefined);
+    return true;
   }
 
   #tick(now: Millis): readonly AgentClientEffect[] {
@@ -269,34 +282,54 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
       this.#link = { kind: "connecting" };
       return [{ kind: "connect" }];
     }
-    const late = [...this.#pending].filter(([, { deadline }]) => deadline <= now);
     const stuck = this.#held.takeLate(now);
-    return [
-      ...stuck.map(({ wanted }) => fail(wanted, "gateway-refused", "ERR_CONTROL_STATE")),
-      ...late.flatMap(([id, pending]) => this.#expire(id, pending)),
-      ...(this.#link.kind === "up" ? this.#renew(now) : []),
-    ];
+    const effects = stuck.map(({ wanted }) => fail(wanted, "gateway-refused", "ERR_CONTROL_STATE"));
+    for (let id = this.#replyBy.takeDue(now); id !== undefined; id = this.#replyBy.takeDue(now))
+      effects.push(...this.#expire(id));
+    if (this.#link.kind === "up") effects.push(...this.#renew(now));
+    return effects;
   }
 
   /** A put is only late; an agent that neglects its housekeeping is not there. */
-  #expire(id: string, pending: Pending): readonly AgentClientEffect[] {
-    this.#pending.delete(id);
+  #expire(id: string): readonly AgentClientEffect[] {
+    const pending = this.#answered(id);
     const wanted = this.#asking.get(id);
     this.#asking.delete(id);
+    if (pending === undefined) return [];
     if (pending.asked !== "put") return [disconnect(`${pending.asked}: no reply`)];
     return wanted === undefined ? [] : [fail(wanted, "gateway-slow")];
   }
 
   #renew(now: Millis): readonly AgentClientEffect[] {
-    const due = [...this.#kept.values()].filter(({ renewAt }) => renewAt <= now);
-    return due.flatMap(({ wanted }) => this.#again(wanted, now));
+    const effects: AgentClientEffect[] = [];
+    for (
+      let due = this.#renewAt.takeDue(now);
+      due !== undefined;
+      due = this.#renewAt.takeDue(now)
+    ) {
+      const wanted = this.#kept.get(due);
+      if (wanted !== undefined) effects.push(...this.#again(wanted, now));
+    }
+    return effects;
   }
 
-  #ask(pending: Omit<Pending, "deadline">, now: Millis, timeoutMs: number): string {
+  #ask(pending: Partial<Pending> & Pick<Pending, "asked">, now: Millis, timeoutMs: number): string {
     this.#requests += 1;
     const id = `r${this.#requests}`;
-    this.#pending.set(id, { ...pending, deadline: now + timeoutMs });
+    const asked = { session: "", revision: 0, claims: [], ...pending };
+    this.#pending.set(id, asked);
+    this.#replyBy.set(id, now + timeoutMs);
+    for (const wanted of asked.claims) this.#claimed.add(wanted);
     return id;
+  }
+
+  /** A request is over, answered or given up. */
+  #answered(id: string): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    this.#replyBy.set(id, undefined);
+    for (const wanted of pending?.claims ?? []) this.#claimed.remove(wanted);
+    return pending;
   }
 }
 

@@ -6,79 +6,129 @@
 import type { Millis } from "../../protocol/machine.ts";
 import type { SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
-import type { LegEffect, SessionName } from "./call-effect.ts";
+import { type Offer, restoreAgreement } from "./agreement.ts";
 import { CallLeg, type LegInput } from "./call-leg.ts";
-import type { Offer } from "./inspection.ts";
-import type { MediaPolicy } from "./media-policy.ts";
+import type { LegEffect } from "./call-port.ts";
+import type { SavedDialog } from "./call-snapshot.ts";
+import type { JudgeContext } from "./inspection.ts";
+import { LegSession } from "./leg-session.ts";
+import { Negotiation } from "./negotiation.ts";
+import { wantedOf } from "./wanted.ts";
 
 /** Dialogs that one INVITE may make; the responses of further ones pass, and open nothing. */
 export const MAX_DIALOGS = 8;
 
-export interface DialogsSetting {
-  readonly policy: MediaPolicy;
-  readonly nameSession: () => SessionName;
+/** The INVITE's own offer; without `offer` it passed unopened, or was `absent`. */
+export interface InitialOffer {
+  readonly offer: Offer | undefined;
+  readonly absent: boolean;
 }
 
 interface Dialog {
   stage: "early" | "confirmed" | "ended";
   /** Its 2xx has gone on and waits for the ACK this long. */
   ackBy: Millis | undefined;
-  /** Absent in a call that passes unopened. */
+  /** Absent where nothing is opened. */
   readonly leg: CallLeg | undefined;
 }
+
+/** What the dialogs are judged by; undefined: nothing is opened. */
+export type DialogsSetting = Pick<JudgeContext, "rules" | "names"> | undefined;
 
 export class CallDialogs {
   readonly #setting: DialogsSetting;
   readonly #dialogs = new Map<string, Dialog>();
   /** The offer's session while no dialog has taken it over. */
-  #unclaimed: SessionName | undefined;
+  #unclaimed: LegSession | undefined;
   /** The dialog whose 2xx came first: it answers the call. */
   #winner: string | undefined;
+  #isChanged = false;
 
   constructor(setting: DialogsSetting) {
     this.#setting = setting;
+  }
+
+  /** Brings back the confirmed dialogs of a call that was there before a restart. */
+  restore(saved: readonly SavedDialog[]): void {
+    for (const { tag, agreed, session } of saved) {
+      this.#winner ??= tag;
+      const { policy } = this.#setting?.rules ?? {};
+      const agreement =
+        agreed === null || policy === undefined ? undefined : restoreAgreement(agreed, policy);
+      const negotiation = Negotiation.restore(agreement);
+      const leg = this.#newLeg(tag, negotiation, session);
+      this.#dialogs.set(tag, { stage: "confirmed", ackBy: undefined, leg });
+    }
   }
 
   has(tag: string): boolean {
     return this.#dialogs.has(tag);
   }
 
+  /** True for a dialog that may still change its media. */
+  isAlive(tag: string): boolean {
+    const stage = this.#dialogs.get(tag)?.stage;
+    return stage === "early" || stage === "confirmed";
+  }
+
   get anyConfirmed(): boolean {
     return [...this.#dialogs.values()].some(({ stage }) => stage === "confirmed");
   }
 
-  deadlines(): readonly (Millis | undefined)[] {
-    const acks = [...this.#dialogs.values()].map(({ ackBy }) => ackBy);
-    return [...this.#legs().map((leg) => leg.deadline()), ...acks];
+  get sessions(): readonly string[] {
+    const claimed = this.#legs().flatMap(({ session }) => (session === undefined ? [] : [session]));
+    return this.#unclaimed === undefined ? claimed : [...claimed, this.#unclaimed.name.session];
   }
 
-  /** Names the session that the offer opens. */
-  nameOffer(): SessionName {
-    this.#unclaimed = this.#setting.nameSession();
-    return this.#unclaimed;
+  /** True once after each change of what `save` says. */
+  takeChange(): boolean {
+    const changes = this.#legs().filter((leg) => leg.takeChange()).length;
+    const isChanged = this.#isChanged || changes > 0;
+    this.#isChanged = false;
+    return isChanged;
   }
 
-  /** A provisional response or a 2xx. @param offer The sealed offer it answers, if any. */
-  respond(response: SipResponse, offer: Offer | undefined, now: Millis): readonly LegEffect[] {
+  save(): readonly SavedDialog[] {
+    return [...this.#dialogs].flatMap(([tag, { stage, leg }]) => {
+      if (stage !== "confirmed") return [];
+      return [{ tag, ...(leg?.save() ?? { session: null, agreed: null }) }];
+    });
+  }
+
+  deadline(): Millis | undefined {
+    let first: Millis | undefined;
+    for (const { ackBy, leg } of this.#dialogs.values())
+      for (const time of [ackBy, leg?.deadline()])
+        if (time !== undefined && (first === undefined || time < first)) first = time;
+    return first;
+  }
+
+  /** The session that the offer opens. */
+  openOffer(session: LegSession): void {
+    this.#unclaimed = session;
+  }
+
+  /** A provisional response or a 2xx. */
+  respond(response: SipResponse, initial: InitialOffer, now: Millis): readonly LegEffect[] {
     const tag = messageTag(response, "To") ?? "";
-    const dialog = this.#dialogs.get(tag) ?? this.#begin(tag, offer);
+    const dialog = this.#dialogs.get(tag) ?? this.#begin(tag, initial);
+    const input = { kind: "response", response } as const;
+    const passes = dialog === undefined || dialog.stage === "ended";
     return (
-      dialog?.leg?.handle({ kind: "response", response }, now) ?? [
+      (passes ? undefined : dialog.leg?.handle(input, now)) ?? [
         { kind: "forward-response", response },
       ]
     );
   }
 
-  run(tag: string, input: LegInput, now: Millis): readonly LegEffect[] {
-    return this.#dialogs.get(tag)?.leg?.handle(input, now) ?? [];
+  /** Undefined: that dialog opens nothing. */
+  run(tag: string, input: LegInput, now: Millis): readonly LegEffect[] | undefined {
+    return this.#dialogs.get(tag)?.leg?.handle(input, now);
   }
 
   runSession(session: string, input: LegInput, now: Millis): readonly LegEffect[] {
-    return (
-      this.#legs()
-        .find((leg) => leg.session === session)
-        ?.handle(input, now) ?? []
-    );
+    const leg = this.#legs().find((each) => each.session === session);
+    return leg?.handle(input, now) ?? [];
   }
 
   tick(now: Millis): readonly LegEffect[] {
@@ -92,7 +142,7 @@ export class CallDialogs {
   elect(tag: string, reason: string, now: Millis): readonly LegEffect[] {
     if (this.#winner !== undefined) return [];
     this.#winner = tag;
-    return this.#endOthers(tag, reason, now);
+    return this.#shutAll(tag, reason, now);
   }
 
   /** A 2xx goes on. */
@@ -101,6 +151,7 @@ export class CallDialogs {
     if (dialog?.stage !== "early") return;
     dialog.stage = "confirmed";
     dialog.ackBy = ackBy;
+    this.#isChanged = true;
   }
 
   acknowledge(tag: string): void {
@@ -117,45 +168,62 @@ export class CallDialogs {
   /** One dialog is over. */
   end(tag: string, reason: string, now: Millis): readonly LegEffect[] {
     const dialog = this.#dialogs.get(tag);
-    if (dialog !== undefined) dialog.stage = "ended";
-    this.acknowledge(tag);
-    return this.run(tag, { kind: "end", reason }, now);
+    if (dialog === undefined || dialog.stage === "ended") return [];
+    dialog.stage = "ended";
+    dialog.ackBy = undefined;
+    this.#isChanged = true;
+    return dialog.leg?.handle({ kind: "end", reason }, now) ?? [];
   }
 
-  /** Shuts every dialog, and what the offer opened. */
+  /** Ends every dialog, and shuts what the offer opened. */
   endAll(reason: string, now: Millis): readonly LegEffect[] {
-    for (const tag of this.#dialogs.keys()) this.acknowledge(tag);
-    return [...this.endUnclaimed(reason), ...this.#endOthers(undefined, reason, now)];
+    const effects = [...this.endUnclaimed(reason), ...this.#shutAll(undefined, reason, now)];
+    for (const dialog of this.#dialogs.values()) {
+      dialog.stage = "ended";
+      dialog.ackBy = undefined;
+    }
+    return effects;
   }
 
   /** Shuts what the offer opened, unless a dialog has taken it over. */
-  endUnclaimed(reason: string, session = this.#unclaimed?.session): readonly LegEffect[] {
-    if (session === undefined || this.#unclaimed?.session !== session) return [];
+  endUnclaimed(reason: string, session = this.#unclaimed?.name.session): readonly LegEffect[] {
+    if (session === undefined || this.#unclaimed?.name.session !== session) return [];
     this.#unclaimed = undefined;
     return [{ kind: "close", session, reason }];
   }
 
-  #endOthers(kept: string | undefined, reason: string, now: Millis): readonly LegEffect[] {
+  /** A loser stays a dialog: its own 2xx may still come, and its BYE with it. */
+  #shutAll(kept: string | undefined, reason: string, now: Millis): readonly LegEffect[] {
     const others = [...this.#dialogs].filter(([tag]) => tag !== kept);
     return others.flatMap(([, { leg }]) => leg?.handle({ kind: "end", reason }, now) ?? []);
   }
 
-  #begin(toTag: string, offer: Offer | undefined): Dialog | undefined {
+  #begin(tag: string, initial: InitialOffer): Dialog | undefined {
     if (this.#dialogs.size >= MAX_DIALOGS) return undefined;
-    const { policy } = this.#setting;
-    const claim = () => this.#claim();
-    const leg = offer === undefined ? undefined : new CallLeg({ toTag, offer, policy, claim });
+    const leg = this.#newLeg(tag, new Negotiation(initial), null);
     const dialog: Dialog = { stage: "early", ackBy: undefined, leg };
-    this.#dialogs.set(toTag, dialog);
+    this.#dialogs.set(tag, dialog);
     return dialog;
   }
 
-  #claim(): SessionName & { readonly revision: number } {
-    const name = this.#unclaimed;
+  #newLeg(
+    tag: string,
+    negotiation: Negotiation,
+    saved: SavedDialog["session"],
+  ): CallLeg | undefined {
+    if (this.#setting === undefined) return undefined;
+    const { rules } = this.#setting;
+    const claimOffered = () => this.#claimOffered();
+    const claim = () => this.#claimOffered() ?? new LegSession(rules.nameSession());
+    const session =
+      saved === null ? undefined : LegSession.restore(saved, wantedOf(negotiation, rules));
+    return new CallLeg({ ...this.#setting, tag, claim, claimOffered }, negotiation, session);
+  }
+
+  #claimOffered(): LegSession | undefined {
+    const session = this.#unclaimed;
     this.#unclaimed = undefined;
-    return name === undefined
-      ? { ...this.#setting.nameSession(), revision: 0 }
-      : { ...name, revision: 1 };
+    return session;
   }
 
   #legs(): readonly CallLeg[] {

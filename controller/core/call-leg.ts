@@ -1,98 +1,185 @@
 /**
- * One dialog of a sealed call, early or confirmed: it alone has its answer, its session on the
+ * One dialog of a call, early or confirmed: it alone has its offers and answers, its session on the
  * gateway and its keys, so that two phones that ring for one offer never mix (RFC 3261 §12.1.2,
  * RFC 4568 §7.3). Pure.
  *
- * Responses leave in the order they came. One that brings an answer waits until the answer is
- * opened, judged and applied, or until it turned out that it will not be: a proxy cannot refuse an
- * answer, so it goes on all the same, and what was open for this dialog is shut.
+ * Messages that may change media leave in the order they came. One with an offer waits until its
+ * holes are applied, or is refused. One with an answer waits until the answer is opened, judged and
+ * applied, or until it turned out that it will not be: a proxy cannot refuse an answer, so it goes on
+ * all the same, and what was open for this dialog is shut.
  *
- *     response ──▶ queue ──▶ inspecting ──▶ opening ──▶ open ──▶ forward
- *                                │             │
- *                                └─────────────┴──▶ shut ──▶ forward, alarm
+ *     message ──▶ queue ──▶ inspecting ──▶ opening ──▶ forward
+ *                               │             │
+ *                               ├─────────────┴──▶ offer: as before, refuse
+ *                               └─────────────┴──▶ answer: shut, forward, alarm
  */
 import { createHash } from "node:crypto";
+import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
-import type { SipResponse } from "../../protocol/sip/message.ts";
+import type { Secret } from "../../protocol/secret.ts";
+import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import type { PutResult } from "./agent-client-port.ts";
-import { bodyKind } from "./body-kind.ts";
-import type { LegEffect, Report, SessionName } from "./call-effect.ts";
-import { type AnswerInspection, judgeAnswer, type Offer } from "./inspection.ts";
-import type { AnsweredStream, MediaPolicy } from "./media-policy.ts";
-import { pinholesOfAnswer } from "./pinholes.ts";
-import { streamsOfAnswer } from "./recording-order.ts";
-import type { Verdict } from "./verdict.ts";
+import { type Agreement, sameAgreement, saveAgreement } from "./agreement.ts";
+import type { Inspection, LegEffect, Report } from "./call-port.ts";
+import type { SavedDialog } from "./call-snapshot.ts";
+import { type Carrier, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.ts";
+import { type Content, type JudgeContext, judgeAnswer, judgeOffer } from "./inspection.ts";
+import type { LegSession } from "./leg-session.ts";
+import type { Negotiation, Role } from "./negotiation.ts";
+import { OwnedKeys } from "./owned-keys.ts";
+import { otherSide, type Side } from "./party.ts";
+import { sessionBody } from "./session-body.ts";
+import {
+  CANCELLED,
+  GLARE,
+  type Refusal,
+  type RequestVerdict,
+  refusalOf,
+  type Verdict,
+  verdictOfFault,
+} from "./verdict.ts";
+import { wantedOf } from "./wanted.ts";
 
 /** From an answer's arrival to its forwarding, opened and applied or not. */
 export const ANSWER_TIMEOUT_MS = 500;
-/** Responses of one dialog that wait at a time; a provisional one beyond is dropped. */
-export const MAX_HELD_RESPONSES = 8;
+/** How long the opening of an offer may take. */
+export const INSPECTION_TIMEOUT_MS = 2_000;
+/** Messages of one dialog that wait at a time; a provisional response beyond is dropped. */
+export const MAX_HELD_MESSAGES = 8;
 /** Sealed answers of one dialog that are known to say the same; older ones are opened again. */
 export const MAX_KNOWN_BODIES = 8;
 
 export type LegInput =
+  /** To the INVITE that began the call. */
   | { readonly kind: "response"; readonly response: SipResponse }
-  | { readonly kind: "answer-inspected"; readonly inspection: AnswerInspection }
-  | { readonly kind: "put-result"; readonly revision: number; readonly result: PutResult }
+  | {
+      readonly kind: "request";
+      readonly ref: string;
+      readonly side: Side;
+      readonly request: SipRequest;
+    }
+  | { readonly kind: "request-response"; readonly ref: string; readonly response: SipResponse }
+  /** It has gone on already. */
+  | { readonly kind: "acknowledged"; readonly side: Side; readonly ack: SipRequest }
+  | { readonly kind: "inspected"; readonly ref: string; readonly inspection: Inspection }
+  | {
+      readonly kind: "put-result";
+      readonly session: string;
+      readonly revision: number;
+      readonly result: PutResult;
+    }
+  /** A request that has not gone on is not to. */
+  | { readonly kind: "withdrawn"; readonly ref: string }
   | { readonly kind: "session-lost" }
   /** Nothing more is let through for this dialog. */
   | { readonly kind: "end"; readonly reason: string }
   | { readonly kind: "tick" };
 
-export interface LegSetting {
-  readonly toTag: string;
-  readonly offer: Offer;
-  readonly policy: MediaPolicy;
-  /** Gives the dialog its session, the first time it is needed; `revision` is what it has by then. */
-  readonly claim: () => SessionName & { readonly revision: number };
+export interface LegSetting extends Pick<JudgeContext, "rules" | "names"> {
+  /** The callee's. */
+  readonly tag: string;
+  /** Gives the dialog its session, the first time it is needed. */
+  readonly claim: () => LegSession;
+  /** The offer's session, if no dialog has claimed it. */
+  readonly claimOffered: () => LegSession | undefined;
+}
+
+interface Task {
+  readonly carrier: Carrier;
+  /** What cannot be refused goes on by then. */
+  readonly deadline: Millis;
+}
+
+/** A message that brings an offer or an answer. */
+interface Matter extends Task {
+  readonly role: Role & { readonly kind: "offer" | "answer" };
 }
 
 type Work =
   | { readonly kind: "idle" }
-  | { readonly kind: "inspecting"; readonly held: SipResponse; readonly deadline: Millis }
+  | {
+      readonly kind: "inspecting";
+      readonly matter: Matter;
+      readonly ref: string;
+      readonly until: Millis;
+    }
   | {
       readonly kind: "opening";
-      readonly held: SipResponse;
-      readonly deadline: Millis;
-      readonly plan: string;
+      readonly matter: Matter;
+      readonly agreement: Agreement | undefined;
+      readonly until: Millis;
     };
-
-type Media =
-  | { readonly kind: "none" }
-  /** `bodies`: digests of the answers that led to this plan. */
-  | { readonly kind: "open"; readonly plan: string; readonly bodies: ReadonlySet<string> }
-  | { readonly kind: "shut" };
 
 export class CallLeg implements Machine<LegInput, LegEffect> {
   readonly #setting: LegSetting;
+  readonly #negotiation: Negotiation;
+  readonly #keys = new OwnedKeys();
   #work: Work = { kind: "idle" };
-  #media: Media = { kind: "none" };
-  #queue: SipResponse[] = [];
-  #name: SessionName | undefined;
-  #revision = 0;
+  #queue: Task[] = [];
+  #session: LegSession | undefined;
+  #firstKey: FirstKey | undefined;
+  #known: readonly string[] = [];
+  #inspections = 0;
+  #isChanged = false;
 
-  constructor(setting: LegSetting) {
+  /** @param session Of a dialog that was there before a restart. */
+  constructor(setting: LegSetting, negotiation: Negotiation, session?: LegSession) {
     this.#setting = setting;
+    this.#negotiation = negotiation;
+    this.#session = session;
+    this.#firstKey = negotiation.pending?.offer?.firstKey;
   }
 
   /** The session it has claimed, if any. */
   get session(): string | undefined {
-    return this.#name?.session;
+    return this.#session?.name.session;
+  }
+
+  /** True once after each change of what is to be kept. */
+  takeChange(): boolean {
+    const isChanged = this.#isChanged;
+    this.#isChanged = false;
+    return isChanged;
+  }
+
+  save(): Pick<SavedDialog, "agreed" | "session"> {
+    const { agreed } = this.#negotiation;
+    return {
+      session: this.#session?.save() ?? null,
+      agreed: agreed === undefined ? null : saveAgreement(agreed),
+    };
   }
 
   handle(input: LegInput, now: Millis): readonly LegEffect[] {
+    const effects = [...this.#take(input, now), ...this.#narrow()];
+    this.#keys.wipeAllBut(this.#liveKeys());
+    return effects;
+  }
+
+  #take(input: LegInput, now: Millis): readonly LegEffect[] {
     switch (input.kind) {
       case "response":
-        return this.#receive(input.response, now);
-      case "answer-inspected":
-        return this.#judge(input.inspection, now);
+        return this.#receive({ kind: "response", by: "callee", message: input.response }, now);
+      case "request":
+        return this.#receive(
+          { kind: "request", by: input.side, ref: input.ref, message: input.request },
+          now,
+        );
+      case "request-response":
+        return this.#receive(this.#carrierOf(input), now);
+      case "acknowledged":
+        return this.#receive({ kind: "ack", by: input.side, message: input.ack }, now);
+      case "inspected":
+        return this.#read(input.ref, input.inspection, now);
       case "put-result":
-        return this.#settle(input.revision, input.result, now);
+        return this.#settle(input, now);
+      case "withdrawn":
+        return this.#withdraw(input.ref, now);
       case "session-lost":
-        return this.#media.kind === "open" ? this.#shut("gateway-refused", "lost") : [];
+        return this.#session === undefined ? [] : this.#shut("gateway-refused", "lost");
       case "end":
-        return this.#end(input.reason, now);
+        return this.#end(input.reason);
       case "tick":
         return this.#tick(now);
       default:
@@ -101,161 +188,323 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   deadline(): Millis | undefined {
-    return this.#work.kind === "idle" ? undefined : this.#work.deadline;
+    const work = this.#work.kind === "idle" ? undefined : this.#work.until;
+    const stale = this.#isStale() ? 0 : undefined;
+    const times = [work, stale, this.#negotiation.deadline()];
+    times.push(...this.#queue.map(({ deadline }) => deadline));
+    const set = times.filter((time) => time !== undefined);
+    return set.length === 0 ? undefined : Math.min(...set);
   }
 
-  #receive(response: SipResponse, now: Millis): readonly LegEffect[] {
-    const again = this.#queue.some(({ status }) => status === response.status && status >= 200);
-    const full = this.#queue.length >= MAX_HELD_RESPONSES && response.status < 200;
-    if (again || full || this.#isHeld(response)) return [];
-    this.#queue.push(response);
+  #carrierOf({ ref, response }: LegInput & { kind: "request-response" }): Carrier {
+    const by = otherSide(this.#negotiation.senderOf(ref) ?? "caller");
+    return { kind: "request-response", by, ref, message: response };
+  }
+
+  #receive(carrier: Carrier, now: Millis): readonly LegEffect[] {
+    if (!this.#concernsMedia(carrier)) return forwardOf(carrier);
+    const present = this.#work.kind === "idle" ? this.#queue : [this.#work.matter, ...this.#queue];
+    if (present.some((task) => isRepeated(task.carrier, carrier))) return [];
+    if (this.#queue.length >= MAX_HELD_MESSAGES) {
+      if (carrier.kind === "request") return [refuse(carrier.ref, refusalOf("overloaded"))];
+      if (carrier.kind === "ack" || statusOf(carrier) < 200) return [];
+    }
+    this.#queue.push({ carrier, deadline: now + ANSWER_TIMEOUT_MS });
     return this.#advance(now);
   }
 
-  /** A final response that is being worked on is not queued behind itself. */
-  #isHeld({ status }: SipResponse): boolean {
-    return this.#work.kind !== "idle" && this.#work.held.status === status && status >= 200;
+  /** All else passes at once, whatever it says. */
+  #concernsMedia(carrier: Carrier): boolean {
+    if (carrier.kind === "request")
+      return carrier.message.method === "INVITE" || carrier.message.body.length > 0;
+    return carrier.kind !== "request-response" || this.#negotiation.isOpen(carrier.ref);
   }
 
   #advance(now: Millis): readonly LegEffect[] {
     const effects: LegEffect[] = [];
     while (this.#work.kind === "idle") {
-      const response = this.#queue.shift();
-      if (response === undefined) break;
-      effects.push(...this.#take(response, now));
+      const task = this.#queue.shift();
+      if (task === undefined) break;
+      effects.push(...this.#begin(task, now));
     }
     return effects;
   }
 
-  #take(response: SipResponse, now: Millis): readonly LegEffect[] {
-    const forward: LegEffect = { kind: "forward-response", response };
-    const kind = bodyKind(response);
-    const media = this.#media;
-    if (media.kind === "shut") return [forward];
-    if (media.kind === "open" && media.bodies.has(digest(response.body))) return [forward];
-    if (kind === "sealed") {
-      this.#claim();
-      this.#work = { kind: "inspecting", held: response, deadline: now + ANSWER_TIMEOUT_MS };
-      const { toTag, offer } = this.#setting;
-      return [{ kind: "inspect-answer", toTag, response, firstKey: offer.firstKey }];
+  #begin(task: Task, now: Millis): readonly LegEffect[] {
+    const { carrier } = task;
+    const body = statusOf(carrier) >= 300 ? ABSENT : sessionBody(carrier.message);
+    const role = this.#negotiation.roleOf(carrier, body.kind !== "absent");
+    if (carrier.kind === "request") {
+      if (role.kind === "glare") return [refuse(carrier.ref, GLARE)];
+      if (this.#negotiation.isCrowded) return [refuse(carrier.ref, refusalOf("overloaded"))];
+      this.#negotiation.begin(carrier, role.kind === "offer");
     }
-    if (kind === "clear") return [...this.#shut("answer-in-clear"), forward];
-    if (response.status >= 200 && media.kind === "none")
-      return [...this.#shut("answer-absent"), forward];
-    return [forward];
-  }
-
-  #judge(inspection: AnswerInspection, now: Millis): readonly LegEffect[] {
-    if (this.#work.kind !== "inspecting") return [];
-    const { held, deadline } = this.#work;
-    const { offer, policy } = this.#setting;
-    const judgement = judgeAnswer(inspection, { response: held, offer, policy }, now);
-    if (judgement.kind === "refused") return this.#giveUp(judgement.verdict, now);
-    const plan = planOf(judgement.value);
-    if (this.#media.kind === "open" && this.#media.plan === plan) {
-      const bodies = [...this.#media.bodies, digest(held.body)].slice(-MAX_KNOWN_BODIES);
-      this.#media = { ...this.#media, bodies: new Set(bodies) };
-      return this.#release(now);
+    if (role.kind === "absent") return [...this.#shut("answer-absent"), ...this.#pass(task, now)];
+    if (role.kind === "settled") this.#negotiation.answered(undefined, carrier, now);
+    if ((role.kind !== "offer" && role.kind !== "answer") || body.kind === "absent")
+      return this.#pass(task, now);
+    const matter = { ...task, role };
+    if (role.kind === "answer" && role.pending.offer === undefined) {
+      this.#negotiation.answered(undefined, carrier, now);
+      return this.#pass(task, now);
     }
-    this.#work = { kind: "opening", held, deadline, plan };
-    return [this.#put(judgement.value, Math.max(1, deadline - now))];
+    if (body.kind === "sealed") return this.#inspect(matter, now);
+    const isOpenedBefore = role.kind === "offer" ? this.#negotiation.agreed : role.pending.offer;
+    if (isOpenedBefore?.sealed === true)
+      return this.#reject(
+        matter,
+        role.kind === "offer" ? "offer-in-clear" : "answer-in-clear",
+        now,
+      );
+    return this.#judge(matter, body, now);
   }
 
-  #put(streams: readonly AnsweredStream[], timeoutMs: number): LegEffect {
-    this.#revision += 1;
-    return {
-      kind: "put",
-      put: {
-        ...this.#claim(),
-        revision: this.#revision,
-        pinholes: pinholesOfAnswer(streams),
-        streams: streamsOfAnswer(streams),
-        timeoutMs,
-      },
-    };
+  #inspect(matter: Matter, now: Millis): readonly LegEffect[] {
+    const { role, carrier } = matter;
+    if (role.kind === "answer" && role.pending.previewed && this.#isKnown(carrier)) {
+      this.#negotiation.answered(undefined, carrier, now);
+      return this.#pass(matter, now);
+    }
+    this.#inspections += 1;
+    const ref = `${this.#inspections} ${this.#setting.tag}`;
+    const until = isRefusable(matter) ? now + INSPECTION_TIMEOUT_MS : matter.deadline;
+    this.#work = { kind: "inspecting", matter, ref, until };
+    const offered = role.kind === "answer" ? role.pending.offer?.firstKey : undefined;
+    const firstKey = offered ?? this.#firstKey;
+    const { message } = carrier;
+    return [{ kind: "inspect", ref, message, ...(firstKey === undefined ? {} : { firstKey }) }];
   }
 
-  #settle(revision: number, result: PutResult, now: Millis): readonly LegEffect[] {
-    if (this.#work.kind !== "opening" || revision !== this.#revision) return [];
-    if (result.kind === "failed") return this.#giveUp(result.verdict, now);
-    const { plan, held } = this.#work;
-    this.#media = { kind: "open", plan, bodies: new Set([digest(held.body)]) };
-    const { session } = this.#claim();
+  #read(ref: string, inspection: Inspection, now: Millis): readonly LegEffect[] {
+    if (inspection.kind === "opened" && inspection.firstKey !== undefined)
+      this.#keys.own([inspection.firstKey.cek]);
+    if (this.#work.kind !== "inspecting" || this.#work.ref !== ref) return [];
+    const { matter } = this.#work;
+    this.#work = { kind: "idle" };
+    const effects =
+      inspection.kind === "opened"
+        ? this.#judge(matter, inspection, now)
+        : this.#reject(matter, verdictOfFault(inspection.code), now);
+    return [...effects, ...this.#advance(now)];
+  }
+
+  #judge(matter: Matter, content: Content, now: Millis): readonly LegEffect[] {
+    const { role, carrier } = matter;
+    const { rules, names } = this.#setting;
+    const { by, message } = carrier;
+    const { agreed } = this.#negotiation;
+    const before = (index: number) => agreed?.streams.find((each) => each.index === index)?.[by];
+    const context = { message, by, names, rules, before };
+    if (role.kind === "offer") {
+      const judgement = judgeOffer(content, context, now);
+      if (judgement.kind === "refused") return this.#reject(matter, judgement.verdict, now);
+      this.#keys.own(judgement.value.secrets);
+      this.#negotiation.offered(by, viaOf(carrier), judgement.value);
+      return this.#open(matter, undefined, now);
+    }
+    const { offer } = role.pending;
+    if (offer === undefined) return this.#pass(matter, now);
+    const judgement = judgeAnswer(content, offer, context, now);
+    if (judgement.kind === "refused") return this.#reject(matter, judgement.verdict, now);
+    this.#keys.own(judgement.value.secrets);
+    const isSame = agreed !== undefined && sameAgreement(agreed, judgement.value);
+    return this.#open(matter, isSame ? agreed : judgement.value, now);
+  }
+
+  /** Asks the gateway for what it does not have yet. */
+  #open(matter: Matter, agreement: Agreement | undefined, now: Millis): readonly LegEffect[] {
+    const { rules } = this.#setting;
+    const wanted = wantedOf(this.#negotiation, rules, agreement);
+    const isThere = this.#session?.has(wanted) ?? wanted.openings.length === 0;
+    if (isThere) return this.#commit(matter, agreement, now);
+    const until = isRefusable(matter) ? now + rules.applyTimeoutMs : matter.deadline;
+    this.#work = { kind: "opening", matter, agreement, until };
+    this.#isChanged = true;
+    const terms = { timeoutMs: Math.max(1, until - now), required: rules.mustRecord };
+    return [this.#claimed().put(wanted, { ...terms, background: false })];
+  }
+
+  #settle(
+    { session, revision, result }: LegInput & { kind: "put-result" },
+    now: Millis,
+  ): readonly LegEffect[] {
+    if (session !== this.session || revision !== this.#session?.revision) return [];
+    const judged = withRecording(result, this.#setting.rules.mustRecord);
+    if (this.#work.kind !== "opening")
+      return judged.kind === "failed" && judged.verdict === "not-recorded"
+        ? this.#shut(judged.verdict)
+        : [];
+    const { matter, agreement } = this.#work;
+    this.#work = { kind: "idle" };
+    const event = matter.role.kind === "offer" ? "offer-applied" : "answer-applied";
+    const effects: readonly LegEffect[] =
+      judged.kind === "failed"
+        ? this.#reject(matter, judged.verdict, now)
+        : [
+            { kind: "report", level: "info", event, session },
+            ...this.#commit(matter, agreement, now),
+          ];
+    return [...effects, ...this.#advance(now)];
+  }
+
+  /** What was offered or answered holds from now on. */
+  #commit(matter: Matter, agreement: Agreement | undefined, now: Millis): readonly LegEffect[] {
+    const { role, carrier } = matter;
+    this.#isChanged = true;
+    if (role.kind === "answer") {
+      if (agreement !== this.#negotiation.agreed) this.#known = [];
+      this.#negotiation.answered(agreement, carrier, now);
+      if (!role.binding && agreement?.sealed === true)
+        this.#known = [...this.#known, digestOf(carrier)].slice(-MAX_KNOWN_BODIES);
+    } else this.#firstKey = this.#negotiation.pending?.offer?.firstKey ?? this.#firstKey;
+    return this.#pass(matter, now);
+  }
+
+  #pass({ carrier }: Task, now: Millis): readonly LegEffect[] {
+    if (carrier.kind === "ack") this.#negotiation.acknowledged(carrier.by, now);
+    else if (carrier.kind !== "request") this.#negotiation.finish(carrier, now);
+    return forwardOf(carrier);
+  }
+
+  /** An offer in a request is refused, and nothing was; anything else goes on, and is shut out. */
+  #reject(matter: Matter, verdict: Verdict, now: Millis): readonly LegEffect[] {
+    const { role, carrier } = matter;
+    if (role.kind === "offer" && this.#mayPassUnopened(matter, verdict)) {
+      this.#negotiation.offered(carrier.by, viaOf(carrier), undefined);
+      const level = verdict === "not-a-recipient" ? "info" : "error";
+      return [this.#report(level, "offer-unopened", verdict), ...this.#pass(matter, now)];
+    }
+    if (carrier.kind === "request" && role.kind === "offer") {
+      this.#negotiation.withdraw(carrier.ref);
+      const told = this.#report("warn", "offer-refused", verdict);
+      const closed = this.#closeIfEmpty(verdict);
+      return [...closed, told, refuse(carrier.ref, refusalOf(verdict as RequestVerdict))];
+    }
+    const mayTryAgain = verdict === "gateway-refused" && role.kind === "answer" && !role.binding;
+    return [...this.#shut(verdict, verdict, mayTryAgain), ...this.#pass(matter, now)];
+  }
+
+  /** A body for others in a dialog that has nothing open, and whatever an emergency call says. */
+  #mayPassUnopened({ carrier }: Matter, verdict: Verdict): boolean {
+    if (this.#setting.rules.emergency && carrier.kind === "request") return true;
+    const { agreed } = this.#negotiation;
+    return verdict === "not-a-recipient" && (agreed?.openings.length ?? 0) === 0;
+  }
+
+  #withdraw(ref: string, now: Millis): readonly LegEffect[] {
+    const isIt = ({ carrier }: Task) => carrier.kind === "request" && carrier.ref === ref;
+    const queued = this.#queue.length;
+    this.#queue = this.#queue.filter((task) => !isIt(task));
+    const isWorkedOn = this.#work.kind !== "idle" && isIt(this.#work.matter);
+    if (!isWorkedOn) return this.#queue.length < queued ? [refuse(ref, CANCELLED)] : [];
+    this.#work = { kind: "idle" };
+    this.#negotiation.withdraw(ref);
+    return [...this.#closeIfEmpty("cancelled"), refuse(ref, CANCELLED), ...this.#advance(now)];
+  }
+
+  /** A dialog that has agreed on nothing needs no session. */
+  #closeIfEmpty(reason: string): readonly LegEffect[] {
+    return this.#negotiation.agreed === undefined ? this.#close(reason) : [];
+  }
+
+  #shut(verdict: Verdict, reason: string = verdict, mayTryAgain = false): readonly LegEffect[] {
+    this.#session ??= this.#setting.claimOffered();
+    const told = this.#report("error", "answer-shut", verdict);
+    this.#negotiation.clear(mayTryAgain);
+    return [...this.#close(reason), told];
+  }
+
+  #close(reason: string): readonly LegEffect[] {
+    const { session } = this;
+    this.#session = undefined;
+    this.#known = [];
+    this.#isChanged = true;
+    return session === undefined ? [] : [{ kind: "close", session, reason }];
+  }
+
+  /** Final responses that are still held go on; all else that waits is of no use any more. */
+  #end(reason: string): readonly LegEffect[] {
+    const tasks = this.#work.kind === "idle" ? this.#queue : [this.#work.matter, ...this.#queue];
+    this.#work = { kind: "idle" };
+    this.#queue = [];
+    this.#firstKey = undefined;
+    this.#negotiation.clear();
     return [
-      { kind: "report", level: "info", event: "answer-applied", session },
-      ...this.#release(now),
+      ...this.#close(reason),
+      ...tasks.flatMap(({ carrier }) => {
+        if (carrier.kind === "request") return [refuse(carrier.ref, CANCELLED)];
+        return statusOf(carrier) < 200 ? [] : forwardOf(carrier);
+      }),
     ];
   }
 
-  /** Passes on the response that was worked on, and then what had queued behind it. */
-  #release(now: Millis): readonly LegEffect[] {
-    if (this.#work.kind === "idle") return [];
-    const { held } = this.#work;
-    this.#work = { kind: "idle" };
-    return [{ kind: "forward-response", response: held }, ...this.#advance(now)];
-  }
-
-  #giveUp(verdict: Verdict, now: Millis): readonly LegEffect[] {
-    const early = this.#work.kind !== "idle" && this.#work.held.status < 200;
-    const shut = this.#shut(verdict);
-    if (early && verdict === "gateway-refused") this.#startAnew();
-    return [...shut, ...this.#release(now)];
-  }
-
-  /** Another early dialog may have been in the way: the final answer gets a session of its own. */
-  #startAnew(): void {
-    this.#media = { kind: "none" };
-    this.#name = undefined;
-  }
-
-  #shut(verdict: Verdict, reason: string = verdict): readonly LegEffect[] {
-    const { session } = this.#claim();
-    this.#media = { kind: "shut" };
-    const report: Report = {
-      kind: "report",
-      level: "error",
-      event: "answer-shut",
-      verdict,
-      session,
-    };
-    return [{ kind: "close", session, reason }, report];
-  }
-
-  #end(reason: string, now: Millis): readonly LegEffect[] {
-    const shut = this.#media.kind === "shut";
-    this.#media = { kind: "shut" };
-    const close: LegEffect[] =
-      shut || this.#name === undefined
-        ? []
-        : [{ kind: "close", session: this.#name.session, reason }];
-    this.#queue = this.#queue.filter(({ status }) => status >= 200);
-    if (this.#work.kind !== "idle" && this.#work.held.status < 200) this.#work = { kind: "idle" };
-    return [...close, ...(this.#work.kind === "idle" ? this.#advance(now) : this.#release(now))];
-  }
-
   #tick(now: Millis): readonly LegEffect[] {
-    if (this.#work.kind === "idle" || this.#work.deadline > now) return [];
-    return this.#giveUp(this.#work.kind === "opening" ? "gateway-slow" : "body-slow", now);
+    this.#negotiation.retire(now);
+    if (this.#work.kind === "idle") return [];
+    const { kind, matter, until } = this.#work;
+    const isLate = until <= now || this.#queue.some(({ deadline }) => deadline <= now);
+    if (!isLate) return [];
+    this.#work = { kind: "idle" };
+    const verdict = kind === "opening" ? "gateway-slow" : "body-slow";
+    return [...this.#reject(matter, verdict, now), ...this.#advance(now)];
   }
 
-  #claim(): SessionName {
-    if (this.#name !== undefined) return this.#name;
-    const { revision, ...name } = this.#setting.claim();
-    this.#revision = revision;
-    this.#name = name;
-    return name;
+  /** Between two messages nothing is open that is not wanted. */
+  #narrow(): readonly LegEffect[] {
+    const { rules } = this.#setting;
+    if (this.#session === undefined || !this.#isStale()) return [];
+    this.#isChanged = true;
+    const terms = { timeoutMs: rules.applyTimeoutMs, required: rules.mustRecord };
+    const wanted = wantedOf(this.#negotiation, rules);
+    return [this.#session.put(wanted, { ...terms, background: true })];
+  }
+
+  #isStale(): boolean {
+    if (this.#work.kind !== "idle" || this.#session === undefined) return false;
+    return !this.#session.has(wantedOf(this.#negotiation, this.#setting.rules));
+  }
+
+  #claimed(): LegSession {
+    this.#session ??= this.#setting.claim();
+    return this.#session;
+  }
+
+  #isKnown(carrier: Carrier): boolean {
+    return this.#known.length > 0 && this.#known.includes(digestOf(carrier));
+  }
+
+  #liveKeys(): readonly Secret[] {
+    const { kept, pending } = this.#negotiation;
+    const next = this.#work.kind === "opening" ? (this.#work.agreement?.secrets ?? []) : [];
+    const firstKeys = [this.#firstKey, pending?.offer?.firstKey];
+    const ceks = firstKeys.flatMap((key) => (key === undefined ? [] : [key.cek]));
+    return [...kept.flatMap(({ secrets }) => secrets), ...next, ...ceks];
+  }
+
+  #report(level: Report["level"], event: Report["event"], verdict: Verdict): Report {
+    const { session } = this;
+    const named = session === undefined ? {} : { session };
+    return { kind: "report", level, event, verdict, ...named };
   }
 }
 
-const digest = (body: Uint8Array) => createHash("sha256").update(body).digest("base64");
+const ABSENT = { kind: "absent" } as const;
 
-/** Equal for answers that say the same of addresses, payloads and keys. */
-function planOf(streams: readonly AnsweredStream[]): string {
-  const keys = streams.flatMap(({ keys }) =>
-    keys.kind === "none"
-      ? [""]
-      : [digest(keys.answered.masterKeySalt.expose()), `${keys.answered.tag}`],
-  );
-  const drafts = streamsOfAnswer(streams).map(({ protection: _, ...draft }) => draft);
-  return JSON.stringify([pinholesOfAnswer(streams), drafts, keys]);
+const refuse = (ref: string, refusal: Refusal): LegEffect => ({
+  kind: "refuse-request",
+  ref,
+  refusal,
+});
+
+/** An answer cannot be refused, nor can an offer in a response. */
+const isRefusable = ({ role, carrier }: Matter): boolean =>
+  role.kind === "offer" && carrier.kind === "request";
+
+const digestOf = ({ message }: Carrier): string =>
+  createHash("sha256").update(message.body).digest("base64");
+
+/** Holes without the recorder's consent are worth nothing where recording is required. */
+export function withRecording(result: PutResult, mustRecord: boolean): PutResult {
+  if (result.kind === "failed" || !mustRecord) return result;
+  return result.recording === "accepted" ? result : { kind: "failed", verdict: "not-recorded" };
 }

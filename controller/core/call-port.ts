@@ -47,7 +47,7 @@ export interface CallRules {
   readonly parties: Readonly<Record<Side, Party>>;
   readonly seen: SeenBodies;
   readonly applyTimeoutMs: number;
-  /** By configuration, or because one of the parties must be recorded. */
+  /** By configuration, or because one of the parties must be recorded; never of an emergency call. */
   readonly mustRecord: boolean;
   /** Nothing of gateway, recorder or sealing refuses it. */
   readonly emergency: boolean;
@@ -88,8 +88,13 @@ export type CallInput =
   /** To the INVITE: every 1xx but 100, every 2xx, the best final one, those of our own included. */
   | { readonly kind: "response"; readonly response: SipResponse }
   | { readonly kind: "cancel" }
-  /** The caller's ACK of a 2xx to the INVITE, in the dialog of this tag. */
-  | { readonly kind: "acknowledged"; readonly tag: string; readonly ack: SipRequest }
+  /** The ACK of a 2xx to an INVITE or re-INVITE. It has gone on already. */
+  | {
+      readonly kind: "acknowledged";
+      readonly tag: string;
+      readonly side: Side;
+      readonly ack: SipRequest;
+    }
   /** Any request of a dialog but CANCEL and the ACK above. `tag` is the callee's. */
   | {
       readonly kind: "request";
@@ -99,9 +104,14 @@ export type CallInput =
       readonly request: SipRequest;
     }
   /** What came back for it; a final one always comes. */
-  | { readonly kind: "request-response"; readonly ref: string; readonly response: SipResponse }
-  /** A CANCEL of a re-INVITE that has not gone on yet. */
-  | { readonly kind: "request-cancelled"; readonly ref: string }
+  | {
+      readonly kind: "request-response";
+      readonly ref: string;
+      readonly tag: string;
+      readonly response: SipResponse;
+    }
+  /** A CANCEL of a re-INVITE; nothing comes of it if that has gone on. */
+  | { readonly kind: "request-cancelled"; readonly ref: string; readonly tag: string }
   /** Session timer, an early dialog whose branch failed, and whatever else the core knows. */
   | { readonly kind: "dialog-ended"; readonly tag: string; readonly reason: string }
   | { readonly kind: "session-lost"; readonly session: string }

@@ -9,7 +9,7 @@ import type { Side } from "./party.ts";
 export interface SavedEnd {
   readonly address: string;
   readonly rtpPort: number;
-  readonly rtcpPort: number | null;
+  readonly rtcpPort: number;
 }
 
 export interface SavedStream {
@@ -18,6 +18,8 @@ export interface SavedStream {
   readonly media: string;
   readonly caller: SavedEnd | null;
   readonly callee: SavedEnd | null;
+  /** RTCP goes to the RTP port. */
+  readonly mux: boolean;
 }
 
 export interface SavedDialog {
@@ -27,8 +29,8 @@ export interface SavedDialog {
     readonly session: string;
     readonly recording: string;
     readonly revision: number;
-    /** More is open than the streams say: an offer was on its way. */
-    readonly wider: boolean;
+    /** Ids of what was asked for last, by opening. */
+    readonly ids: readonly (readonly [opening: string, id: string])[];
   } | null;
   readonly agreed: {
     readonly by: Side;
@@ -41,5 +43,7 @@ export interface CallSnapshot {
   readonly version: 1;
   /** When the call ends at the latest. */
   readonly endsAt: Millis;
+  /** Addresses of record of the two parties, by the INVITE. */
+  readonly names: Readonly<Record<Side, string | null>>;
   readonly dialogs: readonly SavedDialog[];
 }

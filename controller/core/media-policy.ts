@@ -1,24 +1,26 @@
 /**
- * Which media of an opened session description may pass the gateway: the caller's own address on
- * the protected side, anything outside on the far side, never a service port (RFC 3264, RFC 3605,
- * RFC 4568 §5, RFC 5761, RFC 8643). Pure.
+ * Which media of a session description may pass the gateway: each party's at its own place
+ * (`media-end.ts`), under keys that the recorder can use or none (RFC 3264, RFC 4568 §5, RFC 5761,
+ * RFC 8643). The same rules for sealed and clear bodies, whoever makes the offer. Pure.
  */
 import { MAX_ORDER_STREAMS } from "../../protocol/ingest/order.ts";
-import {
-  type Address,
-  isForbiddenMediaAddress,
-  isMediaPort,
-  type Prefix,
-  parseAddress,
-  prefixContains,
-} from "../../protocol/net/address.ts";
+import type { Prefix } from "../../protocol/net/address.ts";
 import { isSupportedSuite } from "../../protocol/rtp/srtp-suite.ts";
 import type { CryptoAttribute } from "../../protocol/sdp/crypto-attribute.ts";
 import type {
   MediaDescription,
   SessionDescription,
 } from "../../protocol/sdp/session-description.ts";
-import { type MediaVerdict, parsed } from "./verdict.ts";
+import {
+  candidateFault,
+  type EndRule,
+  endRule,
+  hasAttribute,
+  type MediaEnd,
+  mediaEnd,
+} from "./media-end.ts";
+import type { Party } from "./party.ts";
+import type { MediaVerdict } from "./verdict.ts";
 
 export interface MediaPolicy {
   readonly protectedPrefixes: readonly Prefix[];
@@ -26,145 +28,181 @@ export interface MediaPolicy {
   readonly ports: readonly [number, number];
   /** Canonical texts; no media goes to the gateway itself. */
   readonly gatewayAddresses: readonly string[];
+  /** Streams that are neither RTP nor fax: they pass without a hole unless said otherwise. */
+  readonly otherMedia?: "pass" | "refuse";
+  /** Media whose keys the recorder cannot use: refused unless said otherwise, else kept as captured. */
+  readonly undecryptable?: "pass" | "refuse";
 }
 
-/** Where one party takes the media of one stream. */
-export interface MediaEnd {
-  /** Canonical. */
-  readonly address: string;
-  readonly rtpPort: number;
-  readonly rtcpPort: number;
-}
-
-/** An `m=` line of the offer that may flow to the caller. */
+/** An `m=` line of the offer that may flow to the offerer. */
 export interface OfferedStream {
   /** Place of its `m=` line, from 0. */
   readonly index: number;
   readonly offer: MediaDescription;
-  readonly caller: MediaEnd;
+  /** Undefined while it is on hold and no other place is known. */
+  readonly offerer: MediaEnd | undefined;
+  /** Offered as RTP without any key. */
+  readonly plain: boolean;
 }
 
 /** The same stream once it is answered. */
 export interface AnsweredStream extends OfferedStream {
   readonly answer: MediaDescription;
-  readonly callee: MediaEnd;
+  readonly answerer: MediaEnd | undefined;
   /** RTCP goes to the RTP port both ways (RFC 5761 §5.1.1). */
   readonly mux: boolean;
   readonly keys: StreamKeys;
 }
 
-/** The keys of both directions; `offered` protects what the callee receives (RFC 4568 §5.1). */
+/** The keys of both directions; `offered` protects what the answerer receives (RFC 4568 §5.1). */
 export type StreamKeys =
   | { readonly kind: "none" }
   | {
       readonly kind: "sdes";
       readonly offered: CryptoAttribute;
       readonly answered: CryptoAttribute;
-    };
+    }
+  /** There are keys, and they are not ours to know. */
+  | { readonly kind: "unknown" };
 
 /** Streams of one call: a recording order names each twice, once a direction. */
 export const MAX_STREAMS = MAX_ORDER_STREAMS / 2;
 
-export type Granted<Stream> =
-  | { readonly kind: "granted"; readonly streams: readonly Stream[] }
+export interface OfferedMedia {
+  readonly streams: readonly OfferedStream[];
+  /** Places of the lines that pass without a hole, whatever is answered. */
+  readonly passed: ReadonlySet<number>;
+  readonly mediaCount: number;
+}
+
+export type Granted<T> =
+  | { readonly kind: "granted"; readonly value: T }
   | { readonly kind: "refused"; readonly verdict: MediaVerdict };
 
-/** Judges an offer; `ownAddresses` (canonical) are those that the caller proved to be his. */
-export function grantOffer(
-  sdp: SessionDescription,
-  ownAddresses: readonly string[],
-  policy: MediaPolicy,
-): Granted<OfferedStream> {
-  const isOwn = (address: Address, port: number) =>
-    protectedFault(address, port, ownAddresses, policy);
+/** Whose description it is, and what it is judged by. */
+export interface GrantContext {
+  readonly party: Party;
+  readonly policy: MediaPolicy;
+  /** Where this party had a stream until now: there it stays while on hold. */
+  readonly before?: (index: number) => MediaEnd | undefined;
+}
+
+/** Judges an offer. */
+export function grantOffer(sdp: SessionDescription, context: GrantContext): Granted<OfferedMedia> {
+  const { policy } = context;
+  const rule = endRule(context.party, policy);
   const streams: OfferedStream[] = [];
+  const passed = new Set<number>();
   for (const [index, offer] of sdp.media.entries()) {
-    if (offer.port === 0) continue;
-    if (streams.length === MAX_STREAMS) return { kind: "refused", verdict: "media-count" };
-    const fault = offerFault(offer, sdp) ?? candidateFault(offer, isOwn);
-    if (fault !== undefined) return { kind: "refused", verdict: fault };
-    const caller = mediaEnd(offer, sdp, isOwn);
-    if (typeof caller === "string") return { kind: "refused", verdict: caller };
-    if (streams.some((other) => meet(other.caller, caller)))
-      return { kind: "refused", verdict: "media-port" };
-    streams.push({ index, offer, caller });
+    if (offer.port === 0 || !isOpenable(offer)) {
+      if (offer.port !== 0 && policy.otherMedia === "refuse") return refused("media-type");
+      if (offer.port !== 0 || hasAttribute(offer, "bundle-only")) passed.add(index);
+      continue;
+    }
+    if (streams.length === MAX_STREAMS) return refused("media-count");
+    const fault = keyFault(offer, sdp, policy) ?? candidateFault(offer, rule);
+    if (fault !== undefined) return refused(fault);
+    const offerer = heldOrEnd(offer, sdp, rule, context.before?.(index));
+    if (typeof offerer === "string") return refused(offerer);
+    const others = isBundled(sdp) ? [] : streams.map((stream) => stream.offerer);
+    if (others.some((other) => meet(other, offerer))) return refused("media-port");
+    streams.push({ index, offer, offerer, plain: isPlain(offer, sdp) });
   }
-  if (streams.length === 0) return { kind: "refused", verdict: "media-absent" };
-  return { kind: "granted", streams };
+  return { kind: "granted", value: { streams, passed, mediaCount: sdp.media.length } };
 }
 
 /** Judges the answer to a granted offer; a stream that it rejects is left out. */
 export function grantAnswer(
-  offered: readonly OfferedStream[],
-  mediaCount: number,
+  offered: OfferedMedia,
   sdp: SessionDescription,
-  policy: MediaPolicy,
-): Granted<AnsweredStream> {
-  if (sdp.media.length !== mediaCount) return { kind: "refused", verdict: "media-mismatch" };
-  const isOutside = (address: Address, port: number) => farFault(address, port, policy);
+  context: GrantContext,
+): Granted<readonly AnsweredStream[]> {
+  if (sdp.media.length !== offered.mediaCount) return refused("media-mismatch");
+  const rule = endRule(context.party, context.policy);
   const streams: AnsweredStream[] = [];
   for (const [index, answer] of sdp.media.entries()) {
-    if (answer.port === 0) continue;
-    const stream = offered.find((candidate) => candidate.index === index);
-    if (stream === undefined || !fits(answer, stream.offer))
-      return { kind: "refused", verdict: "media-mismatch" };
-    const keys = chosenKeys(stream.offer, answer);
-    const callee = mediaEnd(answer, sdp, isOutside);
-    const fault = candidateFault(answer, isOutside);
-    if (typeof callee === "string" || fault !== undefined)
-      return {
-        kind: "refused",
-        verdict: typeof callee === "string" ? callee : (fault ?? "media-address"),
-      };
-    if (keys === undefined) return { kind: "refused", verdict: "media-crypto" };
-    const mux = stream.offer.rtcpMux && answer.rtcpMux;
-    const granted = { ...stream, answer, callee, mux, keys };
-    if (streams.some((other) => meet(calleeEnd(other), calleeEnd(granted))))
-      return { kind: "refused", verdict: "media-port" };
+    if (answer.port === 0 || offered.passed.has(index)) continue;
+    const stream = offered.streams.find((candidate) => candidate.index === index);
+    if (stream === undefined || !fits(answer, stream.offer)) return refused("media-mismatch");
+    const answerer = heldOrEnd(answer, sdp, rule, context.before?.(index));
+    if (typeof answerer === "string") return refused(answerer);
+    const fault = candidateFault(answer, rule);
+    if (fault !== undefined) return refused(fault);
+    const elsewhere = isKeyedElsewhere(answer) || isKeyedElsewhere(sdp);
+    const keys = agreedKeys(stream.offer, answer, elsewhere, context.policy);
+    if (keys === undefined) return refused("media-crypto");
+    const granted = { ...stream, answer, answerer, mux: isMuxed(stream.offer, answer), keys };
+    const others = isBundled(sdp) ? [] : streams;
+    if (others.some((other) => meet(takenEnd(other), takenEnd(granted))))
+      return refused("media-port");
     streams.push(granted);
   }
-  return { kind: "granted", streams };
+  return { kind: "granted", value: streams };
 }
-
-/** Where the callee in truth takes RTCP. */
-const calleeEnd = ({ callee, mux }: AnsweredStream): MediaEnd =>
-  mux ? { ...callee, rtcpPort: callee.rtpPort } : callee;
-
-/** True for ends that share a port: nobody could say whose packet comes there. */
-const meet = (one: MediaEnd, other: MediaEnd): boolean =>
-  one.address === other.address &&
-  [one.rtpPort, one.rtcpPort].some((port) => port === other.rtpPort || port === other.rtcpPort);
 
 /** True for a key that the recorder can use. */
 export function isUsableCrypto(crypto: CryptoAttribute): boolean {
   return isSupportedSuite(crypto.suite) && crypto.mki === undefined;
 }
 
-type AddressRule = (address: Address, port: number) => MediaVerdict | undefined;
+const refused = (verdict: MediaVerdict) => ({ kind: "refused", verdict }) as const;
 
+const RTP_MEDIA: ReadonlySet<string> = new Set(["audio", "video", "text"]);
 const SECURE = /^RTP\/SAVPF?$/;
 const PLAIN = /^RTP\/AVPF?$/;
+const DTLS = /^UDP\/TLS\/RTP\/SAVPF?$/;
+const FAX = /^udptl$/i;
 
-function offerFault(offer: MediaDescription, sdp: SessionDescription): MediaVerdict | undefined {
-  if (offer.media !== "audio") return "media-type";
-  if (!SECURE.test(offer.proto) && !PLAIN.test(offer.proto)) return "media-protocol";
-  const keyedElsewhere = [...offer.attributes, ...sdp.attributes].some(
-    ({ name }) => name === "fingerprint" || name === "zrtp-hash",
-  );
-  if (keyedElsewhere) return "media-crypto";
+/** True for what a hole is made for: RTP, and fax over UDPTL (ITU-T T.38). */
+function isOpenable({ media, proto }: MediaDescription): boolean {
+  if (media === "image") return FAX.test(proto);
+  return RTP_MEDIA.has(media) && (SECURE.test(proto) || PLAIN.test(proto) || DTLS.test(proto));
+}
+
+/** What the keys of an offered stream are refused for. */
+function keyFault(
+  offer: MediaDescription,
+  sdp: SessionDescription,
+  { undecryptable }: MediaPolicy,
+): MediaVerdict | undefined {
+  if (offer.media === "image" || undecryptable === "pass") return undefined;
+  if (DTLS.test(offer.proto)) return "media-protocol";
+  if (isKeyedElsewhere(offer) || isKeyedElsewhere(sdp)) return "media-crypto";
   const wantsKey = SECURE.test(offer.proto) || offersCrypto(offer);
   return wantsKey && !offer.crypto.some(isUsableCrypto) ? "media-crypto" : undefined;
 }
 
-const offersCrypto = ({ crypto, refusedCrypto }: MediaDescription) =>
+/** DTLS-SRTP (RFC 5763) and ZRTP (RFC 6189) agree on keys in the media itself. */
+const isKeyedElsewhere = (described: Pick<MediaDescription, "attributes">): boolean =>
+  hasAttribute(described, "fingerprint") || hasAttribute(described, "zrtp-hash");
+
+const offersCrypto = ({ crypto, refusedCrypto }: MediaDescription): boolean =>
   crypto.length + refusedCrypto.length > 0;
 
-function fits(answer: MediaDescription, offer: MediaDescription): boolean {
-  return (
-    answer.media === offer.media &&
-    answer.proto === offer.proto &&
-    (!answer.rtcpMux || offer.rtcpMux)
-  );
+const isPlain = (offer: MediaDescription, sdp: SessionDescription): boolean =>
+  PLAIN.test(offer.proto) &&
+  !offersCrypto(offer) &&
+  !isKeyedElsewhere(offer) &&
+  !isKeyedElsewhere(sdp);
+
+const fits = (answer: MediaDescription, offer: MediaDescription): boolean =>
+  answer.media === offer.media &&
+  answer.proto === offer.proto &&
+  (!answer.rtcpMux || offer.rtcpMux);
+
+const isMuxed = (offer: MediaDescription, answer: MediaDescription): boolean =>
+  offer.rtcpMux && answer.rtcpMux;
+
+/** Keys of both directions; undefined: they are to be known, and are not. */
+function agreedKeys(
+  offer: MediaDescription,
+  answer: MediaDescription,
+  elsewhere: boolean,
+  { undecryptable }: MediaPolicy,
+): StreamKeys | undefined {
+  if (offer.media === "image") return { kind: "unknown" };
+  const chosen = DTLS.test(answer.proto) || elsewhere ? undefined : chosenKeys(offer, answer);
+  return chosen ?? (undecryptable === "pass" ? { kind: "unknown" } : undefined);
 }
 
 /** The pair of keys by the answer's one tag (RFC 4568 §5.1.2-5.1.3); undefined: none is usable. */
@@ -180,54 +218,27 @@ function chosenKeys(offer: MediaDescription, answer: MediaDescription): StreamKe
   return { kind: "sdes", offered, answered };
 }
 
-function mediaEnd(
+function heldOrEnd(
   media: MediaDescription,
   sdp: SessionDescription,
-  rule: AddressRule,
-): MediaEnd | MediaVerdict {
-  const written = (media.connection ?? sdp.connection)?.address ?? "";
-  const rtcpWritten = media.rtcp?.connection?.address ?? written;
-  const [rtp, rtcp] = [
-    parsed(() => parseAddress(written)),
-    parsed(() => parseAddress(rtcpWritten)),
-  ];
-  if (!rtp.ok || !rtcp.ok || rtp.value.text !== rtcp.value.text) return "media-address";
-  const rtcpPort = media.rtcp?.port ?? media.port + 1;
-  const fault = rule(rtp.value, media.port) ?? rule(rtp.value, rtcpPort);
-  return fault ?? { address: rtp.value.text, rtpPort: media.port, rtcpPort };
+  rule: EndRule,
+  before: MediaEnd | undefined,
+): MediaEnd | undefined | MediaVerdict {
+  const end = mediaEnd(media, sdp, rule);
+  return end === "held" ? before : end;
 }
 
-/** ICE candidates open nothing, yet the media may move to one: each must be allowed as well. */
-function candidateFault(media: MediaDescription, rule: AddressRule): MediaVerdict | undefined {
-  for (const { name, value = "" } of media.attributes) {
-    if (name !== "candidate") continue;
-    const [, , , , written = "", port] = value.split(" ");
-    const address = parsed(() => parseAddress(written));
-    const fault = address.ok ? rule(address.value, Number(port)) : "media-address";
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-}
+/** Lines of a bundle share one port by design (RFC 9143 §7). */
+const isBundled = ({ attributes }: SessionDescription): boolean =>
+  attributes.some(({ name, value }) => name === "group" && value?.startsWith("BUNDLE ") === true);
 
-function protectedFault(
-  address: Address,
-  port: number,
-  ownAddresses: readonly string[],
-  { protectedPrefixes, ports: [lowest, highest], gatewayAddresses }: MediaPolicy,
-): MediaVerdict | undefined {
-  const lies = protectedPrefixes.some((prefix) => prefixContains(prefix, address));
-  const own = ownAddresses.includes(address.text) && !gatewayAddresses.includes(address.text);
-  if (!lies || !own || isForbiddenMediaAddress(address)) return "media-address";
-  return isMediaPort(port) && port >= lowest && port <= highest ? undefined : "media-port";
-}
+/** Where the answerer in truth takes RTCP. */
+const takenEnd = ({ answerer, mux }: AnsweredStream): MediaEnd | undefined =>
+  mux && answerer !== undefined ? { ...answerer, rtcpPort: answerer.rtpPort } : answerer;
 
-function farFault(
-  address: Address,
-  port: number,
-  { protectedPrefixes, gatewayAddresses }: MediaPolicy,
-): MediaVerdict | undefined {
-  const inside = protectedPrefixes.some((prefix) => prefixContains(prefix, address));
-  if (inside || gatewayAddresses.includes(address.text) || isForbiddenMediaAddress(address))
-    return "media-address";
-  return isMediaPort(port) ? undefined : "media-port";
-}
+/** True for ends that share a port: nobody could say whose packet comes there. */
+const meet = (one: MediaEnd | undefined, other: MediaEnd | undefined): boolean =>
+  one !== undefined &&
+  other !== undefined &&
+  one.address === other.address &&
+  [one.rtpPort, one.rtcpPort].some((port) => port === other.rtpPort || port === other.rtcpPort);

@@ -8,7 +8,6 @@ import { WARN_MISCELLANEOUS, WARN_REQUIRED_TO_VIEW } from "../../protocol/sip/wa
 
 /** What is wrong with media that somebody wants let through. */
 export type MediaVerdict =
-  | "media-absent"
   | "media-count"
   | "media-type"
   | "media-protocol"
@@ -30,7 +29,9 @@ export type BodyVerdict =
   | "headers-differ"
   | "date"
   | "replayed"
-  | "sdp";
+  | "sdp"
+  | "sealing-required"
+  | "offer-in-clear";
 
 /** Why the gateway did not open. */
 export type GatewayVerdict = "gateway-gone" | "gateway-slow" | "gateway-refused" | "not-recorded";
@@ -66,6 +67,12 @@ const INCOMPATIBLE_MEDIA_FORMAT = 305;
 
 /** A call that its caller gave up before it went on. */
 export const CANCELLED: Refusal = { status: 487, reason: "Request Terminated" };
+
+/** An offer while another one of the dialog is open (RFC 3261 §14.2, RFC 3311 §5.2). */
+export const GLARE: Refusal = { status: 491, reason: "Request Pending" };
+
+/** A request for a dialog that is not, or not any more (RFC 3261 §12.2.2). */
+export const NO_DIALOG: Refusal = { status: 481, reason: "Call/Transaction Does Not Exist" };
 
 /** A call whose next hop said nothing final (RFC 3261 §16.8), or could not be reached (§16.9). */
 export const UNANSWERED = {
@@ -129,9 +136,8 @@ const later = (text: string) => ({
 const UNBELIEVED = media("Body is not accepted");
 
 const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
-  "media-absent": media("No media to let through", INCOMPATIBLE_MEDIA_FORMAT),
   "media-count": media("Too many streams"),
-  "media-type": media("Only audio is let through", MEDIA_TYPE_NOT_AVAILABLE),
+  "media-type": media("Medium is not let through", MEDIA_TYPE_NOT_AVAILABLE),
   "media-protocol": media("Transport protocol is not let through", INCOMPATIBLE_MEDIA_FORMAT),
   "media-address": media("Media address is not allowed"),
   "media-port": media("Media port is not allowed"),
@@ -156,6 +162,8 @@ const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
   date: forbidden("Date is too far off"),
   replayed: forbidden("Body was used before"),
   sdp: media("Session description is malformed"),
+  "sealing-required": media("Session description must be sealed"),
+  "offer-in-clear": media("Sealed media is changed by sealed bodies alone"),
   "gateway-gone": later("Gateway does not answer"),
   "gateway-slow": later("Gateway did not open in time"),
   "gateway-refused": later("Gateway did not open"),

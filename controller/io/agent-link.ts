@@ -13,7 +13,11 @@ import { type Drive, drive } from "../../runtime/drive.ts";
 import { LineSplitter } from "../../runtime/line-stream.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { AgentClient } from "../core/agent-client.ts";
-import type { AgentClientEffect, AgentClientInput } from "../core/agent-client-port.ts";
+import type {
+  AgentClientEffect,
+  AgentClientInput,
+  WantedSession,
+} from "../core/agent-client-port.ts";
 
 /** What others than the socket are told. */
 export type AgentNews = Exclude<
@@ -45,8 +49,9 @@ export class AgentLink {
     this.#drive = drive(this.#client, (effect) => this.#perform(effect));
   }
 
-  start(): void {
-    this.#drive.feed({ kind: "tick" });
+  /** @param sessions What the agent holds from before a restart, to be held further. */
+  start(sessions: readonly WantedSession[] = []): void {
+    this.#drive.feed({ kind: "resume", sessions });
   }
 
   feed(input: AgentClientInput): void {
@@ -59,6 +64,12 @@ export class AgentLink {
     const giveUpAt = Date.now() + STOP_TIMEOUT_MS;
     while (this.#client.isWaiting && Date.now() < giveUpAt)
       await new Promise((resolve) => setTimeout(resolve, STOP_POLL_MS));
+    this.#drive.stop();
+    this.#socket?.destroy();
+  }
+
+  /** Closes the connection alone: a successor says the sessions again before their leases end. */
+  leave(): void {
     this.#drive.stop();
     this.#socket?.destroy();
   }

@@ -1,16 +1,16 @@
 /**
- * Opens sealed bodies and verifies what is in them, off the core's path: an offer with the
- * controller's private key, an answer with the first key that was kept. Reads the clock, for the
- * certificates' validity.
+ * Opens sealed bodies and verifies what is in them, off the core's path: with the controller's
+ * private key what names it as a recipient, anything else with the first key that was kept. Reads
+ * the clock, for the certificates' validity.
  */
 import { isRecipient, openAnswer, openOffer } from "../../protocol/body/open-body.ts";
 import { verifySignedEntity } from "../../protocol/body/signed-entity.ts";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
-import { isProtocolError, type ProtocolErrorCode } from "../../protocol/errors.ts";
+import { isProtocolError } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
-import { headerValue, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
+import { headerValue, type SipMessage } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import type { AnswerInspection, OfferInspection, OpenedBody } from "../core/inspection.ts";
+import type { Inspection, OpenedBody } from "../core/call-port.ts";
 
 export interface BodyInspectorSetting {
   readonly holder: Identity;
@@ -27,38 +27,10 @@ export class BodyInspector {
     this.#setting = setting;
   }
 
-  offer(request: SipRequest): Promise<OfferInspection> {
-    return this.#guard(async () => {
-      const { holder } = this.#setting;
-      // Whom it is for is told without the private key; what is not for us is not looked into.
-      if (!isRecipient(request.body, holder.certificate))
-        return { kind: "failed", code: "ERR_CMS_NO_RECIPIENT" } as const;
-      const { entity, firstKey } = await openOffer({ ...sealedPart(request), holder });
-      try {
-        return { kind: "opened", firstKey, body: await this.#verify(entity) } as const;
-      } catch (error) {
-        firstKey.cek.wipe();
-        throw error;
-      }
-    });
-  }
-
-  answer(response: SipResponse, firstKey: FirstKey): Promise<AnswerInspection> {
-    return this.#guard(async () => {
-      const { entity } = await openAnswer({ ...sealedPart(response), firstKey });
-      return { kind: "opened", body: await this.#verify(entity) } as const;
-    });
-  }
-
-  async #verify(entity: Buffer): Promise<OpenedBody> {
-    const { anchors } = this.#setting;
-    const { signer, sipfrag, sdp } = await verifySignedEntity({ entity, anchors, now: Date.now() });
-    return { signer: signer.uris, sipfrag, sdp };
-  }
-
-  async #guard<T>(inspect: () => Promise<T>): Promise<T | Failed> {
+  /** @param firstKey The dialog's: what does not name us may be under it. */
+  async inspect(message: SipMessage, firstKey: FirstKey | undefined): Promise<Inspection> {
     try {
-      return await inspect();
+      return await this.#open(message, firstKey);
     } catch (error) {
       if (isProtocolError(error)) return { kind: "failed", code: error.code };
       // A call that ended meanwhile has wiped its key; anything else is our fault.
@@ -67,17 +39,38 @@ export class BodyInspector {
       return { kind: "failed", code: "ERR_BODY" };
     }
   }
-}
 
-interface Failed {
-  readonly kind: "failed";
-  readonly code: ProtocolErrorCode;
+  async #open(message: SipMessage, kept: FirstKey | undefined): Promise<Inspection> {
+    const { holder } = this.#setting;
+    // Whom it is for is told without the private key; what is not for us is not looked into.
+    if (isRecipient(message.body, holder.certificate)) return this.#openOwn(message);
+    if (kept === undefined) return { kind: "failed", code: "ERR_CMS_NO_RECIPIENT" };
+    const { entity } = await openAnswer({ ...sealedPart(message), firstKey: kept });
+    return { kind: "opened", body: await this.#verify(entity) };
+  }
+
+  async #openOwn(message: SipMessage): Promise<Inspection> {
+    const { holder } = this.#setting;
+    const { entity, firstKey } = await openOffer({ ...sealedPart(message), holder });
+    try {
+      return { kind: "opened", firstKey, body: await this.#verify(entity) };
+    } catch (error) {
+      firstKey.cek.wipe();
+      throw error;
+    }
+  }
+
+  async #verify(entity: Buffer): Promise<OpenedBody> {
+    const { anchors } = this.#setting;
+    const { signer, sipfrag, sdp } = await verifySignedEntity({ entity, anchors, now: Date.now() });
+    return { signer: signer.uris, sipfrag, sdp };
+  }
 }
 
 /** Its class alone: a message could quote what was decrypted. */
 const nameOf = (error: unknown) => (error instanceof Error ? error.name : typeof error);
 
-const sealedPart = (message: SipRequest | SipResponse) => ({
+const sealedPart = (message: SipMessage) => ({
   body: message.body,
   contentType: headerValue(message, "Content-Type") ?? "",
 });

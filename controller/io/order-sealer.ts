@@ -6,7 +6,7 @@ import sodium from "libsodium-wrappers";
 import type { RecordingOrder } from "../../protocol/ingest/order.ts";
 import { sealOrder } from "../../protocol/sealing/order.ts";
 import type { WantedSession } from "../core/agent-client-port.ts";
-import type { SessionRequest } from "../core/call-effect.ts";
+import type { SessionRequest } from "../core/call-port.ts";
 import type { OrderHead } from "../core/controller-port.ts";
 import type { DraftProtection } from "../core/recording-order.ts";
 import type { OrderKeys } from "./credentials.ts";
@@ -16,17 +16,15 @@ export const LEASE_MS = 30_000;
 
 export class OrderSealer {
   readonly #keys: OrderKeys | undefined;
-  readonly #required: boolean;
 
-  private constructor(keys: OrderKeys | undefined, required: boolean) {
+  private constructor(keys: OrderKeys | undefined) {
     this.#keys = keys;
-    this.#required = required;
   }
 
   /** @param keys Absent: nothing is recorded. */
-  static async create(keys: OrderKeys | undefined, required: boolean): Promise<OrderSealer> {
+  static async create(keys: OrderKeys | undefined): Promise<OrderSealer> {
     await sodium.ready;
-    return new OrderSealer(keys, required);
+    return new OrderSealer(keys);
   }
 
   /** The session as the agent is to be told. @throws ProtocolError `ERR_ORDER`. */
@@ -36,9 +34,9 @@ export class OrderSealer {
     if (this.#keys === undefined) return wanted;
     const { signingKey, recorderKey } = this.#keys;
     const sealed = sealOrder(orderOf(put, head), signingKey, recorderKey, sodium);
-    const { recording } = put;
+    const { recording, required } = put;
     const sealedOrder = sealed.toString("base64");
-    return { ...wanted, recording: { recording, sealedOrder, required: this.#required } };
+    return { ...wanted, recording: { recording, sealedOrder, required } };
   }
 }
 

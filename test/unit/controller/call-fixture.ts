@@ -2,10 +2,18 @@
 import assert from "node:assert/strict";
 import type { PutResult } from "../../../controller/core/agent-client-port.ts";
 import { Call } from "../../../controller/core/call.ts";
-import type { CallEffect, SessionRequest } from "../../../controller/core/call-effect.ts";
-import type { CallInput, CallSetting } from "../../../controller/core/call-input.ts";
-import type { AnswerInspection, OpenedBody } from "../../../controller/core/inspection.ts";
+import type {
+  CallEffect,
+  CallInput,
+  CallRules,
+  CallSetting,
+  Inspection,
+  OpenedBody,
+  SessionRequest,
+} from "../../../controller/core/call-port.ts";
+import type { CallSnapshot } from "../../../controller/core/call-snapshot.ts";
 import type { MediaPolicy } from "../../../controller/core/media-policy.ts";
+import type { Party, Side } from "../../../controller/core/party.ts";
 import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
 import type { FirstKey } from "../../../protocol/cms/first-key.ts";
 import { parsePrefix } from "../../../protocol/net/address.ts";
@@ -67,17 +75,28 @@ export interface ResponseSketch {
   readonly tag?: string;
   readonly body?: string;
   readonly type?: string;
+  /** CSeq of the request that it answers. */
+  readonly cseq?: string;
+  /** Reliably provisional (RFC 3262). */
+  readonly reliable?: boolean;
 }
 
 export function response(status: number, sketch: ResponseSketch = {}): SipResponse {
-  const { tag = "b1", body = "", type = SEALED_TYPE } = sketch;
+  const { tag = "b1", body = "", type = SEALED_TYPE, cseq = "1 INVITE", reliable } = sketch;
   return {
     kind: "response",
     status,
     reason: "whatever",
     headers: rows([
-      ...COMMON,
+      ...COMMON.filter(([name]) => name !== "CSeq"),
+      ["CSeq", cseq],
       ["To", `<${BOB}>;tag=${tag}`],
+      ...(reliable === true
+        ? ([
+            ["RSeq", "1"],
+            ["Require", "timer, 100rel"],
+          ] as const)
+        : []),
       ...(body === "" ? [] : ([["Content-Type", type]] as const)),
     ]),
     body: Buffer.from(body),
@@ -112,10 +131,43 @@ export function opened(message: SipMessage, signer: string, description: Buffer)
   return { signer: [signer], sipfrag, sdp: description };
 }
 
-export const bobAnswers = (sketch: SdpSketch = {}, answer = response(200)): AnswerInspection => ({
+export const bobAnswers = (sketch: SdpSketch = {}, answer = response(200)): Inspection => ({
   kind: "opened",
   body: opened(answer, BOB, sdp({ address: "10.20.0.2", port: 30_000, key: KEYS.bob, ...sketch })),
 });
+
+export const SDP_TYPE = "application/sdp";
+
+/** A request of the dialog, from one of its parties. */
+export function inDialog(
+  method: string,
+  side: Side,
+  sketch: Pick<ResponseSketch, "tag" | "body" | "type"> & { readonly cseq?: number } = {},
+): SipRequest {
+  const { tag = "b1", body = "", type = SDP_TYPE, cseq = 2 } = sketch;
+  const [alice, bob] = [`<${ALICE}>;tag=a1`, `<${BOB}>;tag=${tag}`];
+  return {
+    kind: "request",
+    method,
+    uri: side === "caller" ? BOB : ALICE,
+    headers: rows([
+      ["From", side === "caller" ? alice : bob],
+      ["To", side === "caller" ? bob : alice],
+      ["Call-ID", "c1@atlanta.example.com"],
+      ["CSeq", `${cseq} ${method}`],
+      ["Date", "Sun, 22 Nov 2026 12:00:00 GMT"],
+      ...(body === "" ? [] : ([["Content-Type", type]] as const)),
+    ]),
+    body: Buffer.from(body),
+  };
+}
+
+export const INSIDE: Party = {
+  aor: ALICE,
+  addresses: ["10.10.0.2"],
+  requireSealed: false,
+};
+export const OUTSIDE: Party = { addresses: [], requireSealed: false };
 
 export const APPLIED: PutResult = { kind: "applied", recording: "accepted" };
 
@@ -123,53 +175,109 @@ export const APPLIED: PutResult = { kind: "applied", recording: "accepted" };
 export class CallDriver {
   readonly firstKey: FirstKey = { cek: new Secret(Buffer.alloc(32, 7)), cipher: "aes-256-gcm" };
   readonly puts: SessionRequest[] = [];
-  readonly call: Call;
   readonly request: SipRequest;
+  readonly rules: CallRules;
+  /** What was asked last to be inspected, by dialog; that of the INVITE is under `invite`. */
+  readonly inspections = new Map<string, string>();
+  snapshot: CallSnapshot | undefined;
+  call: Call;
   now = NOW;
+  #refs = 0;
 
   constructor(setting: Partial<CallSetting> = {}) {
     let names = 0;
     this.request = setting.invite ?? invite();
-    this.call = new Call({
-      invite: this.request,
-      body: "sealed",
-      labelled: false,
-      ownAddresses: ["10.10.0.2"],
+    this.rules = {
+      parties: { caller: INSIDE, callee: OUTSIDE },
       policy: POLICY,
       seen: new SeenBodies(),
       applyTimeoutMs: APPLY_TIMEOUT_MS,
-      recordingRequired: true,
+      mustRecord: true,
+      emergency: false,
       nameSession: () => {
         names += 1;
         return { session: `s${names}`, recording: `r${names}` };
       },
       ...setting,
-    });
+    };
+    this.call = new Call({ labelled: false, ...setting, ...this.rules, invite: this.request });
   }
 
-  /** Feeds one input; returns the effects, each as one line. */
+  /** Feeds one input; returns the effects, each as one line, without what is to be saved. */
   feed(input: CallInput): string[] {
     const effects = this.call.handle(input, this.now);
-    for (const effect of effects) if (effect.kind === "put") this.puts.push(effect.put);
-    return effects.map(describe);
+    for (const effect of effects) this.#note(effect);
+    return effects.flatMap((effect) => (effect.kind === "save" ? [] : [describe(effect)]));
+  }
+
+  #note(effect: CallEffect): void {
+    if (effect.kind === "put") this.puts.push(effect.put);
+    if (effect.kind === "save") this.snapshot = effect.snapshot;
+    if (effect.kind !== "inspect") return;
+    const [, tag = "invite"] = effect.ref.split(" ");
+    this.inspections.set(tag, effect.ref);
   }
 
   inspected(description = sdp({}), signer = ALICE): string[] {
     const body = opened(this.request, signer, description);
     const { firstKey } = this;
-    return this.feed({ kind: "offer-inspected", inspection: { kind: "opened", body, firstKey } });
+    return this.inspect("invite", { kind: "opened", body, firstKey });
+  }
+
+  /** Hands in the result of what was asked last of that dialog. */
+  inspect(tag: string, inspection: Inspection): string[] {
+    const ref = this.inspections.get(tag) ?? "invite";
+    return this.feed({ kind: "inspected", ref, inspection });
   }
 
   settle(session: string, revision: number, result: PutResult = APPLIED): string[] {
     return this.feed({ kind: "put-result", session, revision, result });
   }
 
+  /** The gateway applies what it was asked for last. */
+  applied(result: PutResult = APPLIED): string[] {
+    const put = this.puts.at(-1);
+    assert.ok(put !== undefined);
+    return this.settle(put.session, put.revision, result);
+  }
+
   respond(status: number, sketch: ResponseSketch = {}): string[] {
     return this.feed({ kind: "response", response: response(status, sketch) });
   }
 
-  answer(inspection: AnswerInspection = bobAnswers(), toTag = "b1"): string[] {
-    return this.feed({ kind: "answer-inspected", toTag, inspection });
+  answer(inspection: Inspection = bobAnswers(), toTag = "b1"): string[] {
+    return this.inspect(toTag, inspection);
+  }
+
+  /** A request within a dialog, under a name of its own: `q1`, `q2` and so on. */
+  ask(method: string, side: Side, sketch: Parameters<typeof inDialog>[2] = {}): string[] {
+    this.#refs += 1;
+    const request = inDialog(method, side, sketch);
+    const tag = sketch.tag ?? "b1";
+    return this.feed({ kind: "request", ref: `q${this.#refs}`, tag, side, request });
+  }
+
+  /** What came back for the request that was asked last, or another. */
+  replied(status: number, sketch: ResponseSketch = {}, ref = `q${this.#refs}`): string[] {
+    const tag = sketch.tag ?? "b1";
+    const made = { type: SDP_TYPE, cseq: "2 INVITE", ...sketch };
+    return this.feed({
+      kind: "request-response",
+      ref,
+      tag,
+      response: response(status, made),
+    });
+  }
+
+  ack(side: Side = "caller", sketch: Parameters<typeof inDialog>[2] = {}): string[] {
+    const tag = sketch.tag ?? "b1";
+    return this.feed({ kind: "acknowledged", tag, side, ack: inDialog("ACK", side, sketch) });
+  }
+
+  /** Lets time pass. */
+  wait(ms: number): string[] {
+    this.now += ms;
+    return this.feed({ kind: "tick" });
   }
 
   /** As far as an INVITE that has gone on. */
@@ -188,24 +296,40 @@ export class CallDriver {
     assert.equal(this.settle("s1", 2).at(-1), "forward 200 b1");
     return this;
   }
+
+  /** Takes the call up as it was saved last, as after a restart. */
+  restart(): void {
+    assert.ok(this.snapshot !== undefined);
+    const saved = JSON.parse(JSON.stringify(this.snapshot)) as CallSnapshot;
+    this.call = Call.restore(saved, this.rules);
+  }
 }
 
-function describe(effect: CallEffect): string {
+function describe(effect: Exclude<CallEffect, { kind: "save" }>): string {
   switch (effect.kind) {
-    case "inspect-offer":
-      return "inspect offer";
-    case "inspect-answer":
-      return `inspect answer ${effect.toTag}`;
-    case "put":
-      return `put ${effect.put.session} ${effect.put.revision} ${holes(effect.put)}`;
+    case "inspect": {
+      const [, tag] = effect.ref.split(" ");
+      if (tag === undefined) return "inspect offer";
+      return effect.message.kind === "response"
+        ? `inspect answer ${tag}`
+        : `inspect ${effect.message.method} ${tag}`;
+    }
+    case "put": {
+      const { session, revision, background } = effect.put;
+      return `${background ? "narrow" : "put"} ${session} ${revision} ${holes(effect.put)}`.trim();
+    }
     case "close":
       return `close ${effect.session} (${effect.reason})`;
     case "forward-invite":
       return "forward INVITE";
-    case "forward-response": {
-      const tag = headerRows(effect.response, "To")[0]?.value.split("tag=")[1] ?? "";
-      return `forward ${effect.response.status} ${tag}`;
-    }
+    case "forward-response":
+      return `forward ${effect.response.status} ${toTagOf(effect.response)}`;
+    case "forward-request":
+      return `forward ${effect.ref}`;
+    case "refuse-request":
+      return `refuse ${effect.ref} ${effect.refusal.status}`;
+    case "forward-request-response":
+      return `forward ${effect.response.status} of ${effect.ref}`;
     case "cancel-invite":
       return "cancel INVITE";
     case "refuse":
@@ -217,5 +341,8 @@ function describe(effect: CallEffect): string {
   }
 }
 
-const holes = ({ pinholes }: SessionRequest): string =>
+const toTagOf = (message: SipResponse): string =>
+  headerRows(message, "To")[0]?.value.split("tag=")[1] ?? "";
+
+export const holes = ({ pinholes }: Pick<SessionRequest, "pinholes">): string =>
   pinholes.map(({ from, to }) => `${from.address ?? "any"}>${to.address}:${to.port}`).join(" ");

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { PutResult } from "../../../controller/core/agent-client-port.ts";
 import { LINGER_MS } from "../../../controller/core/call.ts";
-import type { CallInput } from "../../../controller/core/call-input.ts";
+import type { CallInput } from "../../../controller/core/call-port.ts";
 import { Secret } from "../../../protocol/secret.ts";
 import {
   ALICE,
@@ -11,6 +11,7 @@ import {
   BOB,
   bobAnswers,
   CallDriver,
+  inDialog,
   opened,
   response,
   sdp,
@@ -53,8 +54,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   input(
     fc.constantFrom(
       { kind: "cancel" } as const,
-      { kind: "acknowledged", tag: "b1" } as const,
-      { kind: "no-response", reason: "timeout" } as const,
+      { kind: "acknowledged", tag: "b1", side: "caller", ack: inDialog("ACK", "caller") } as const,
+      { kind: "response", response: response(408) } as const,
       { kind: "tick" } as const,
     ),
   ),
@@ -70,14 +71,10 @@ function take(call: CallDriver, each: Step): string[] {
       call.now += each.ms;
       return call.feed({ kind: "tick" });
     case "offer": {
-      if (!each.good)
-        return call.feed({
-          kind: "offer-inspected",
-          inspection: { kind: "failed", code: "ERR_CMS_DECRYPT" },
-        });
+      if (!each.good) return call.inspect("invite", { kind: "failed", code: "ERR_CMS_DECRYPT" });
       const body = opened(call.request, ALICE, sdp({}));
       const firstKey = { cek: new Secret(Buffer.alloc(32, 7)), cipher: "aes-256-gcm" } as const;
-      return call.feed({ kind: "offer-inspected", inspection: { kind: "opened", body, firstKey } });
+      return call.inspect("invite", { kind: "opened", body, firstKey });
     }
     case "answer":
       return call.answer(
@@ -124,7 +121,7 @@ test("whatever happens, at the end every session is closed and every key wiped",
     fc.property(steps, (each) => {
       const call = new CallDriver();
       const effects = play(call, each);
-      if (!call.call.isOver) effects.push(...call.feed({ kind: "no-response", reason: "timeout" }));
+      if (!call.call.isOver) effects.push(...call.respond(408));
       for (const name of TAGS)
         effects.push(...call.feed({ kind: "dialog-ended", tag: name, reason: "BYE" }));
       if (!call.call.isOver) {

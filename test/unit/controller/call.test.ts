@@ -1,17 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  ACK_TIMEOUT_MS,
-  INSPECTION_TIMEOUT_MS,
-  LINGER_MS,
-  MAX_CALL_MS,
-} from "../../../controller/core/call.ts";
+import { Call, LINGER_MS, MAX_CALL_MS } from "../../../controller/core/call.ts";
 import { MAX_DIALOGS } from "../../../controller/core/call-dialogs.ts";
 import {
   ANSWER_TIMEOUT_MS,
-  MAX_HELD_RESPONSES,
+  INSPECTION_TIMEOUT_MS,
+  MAX_HELD_MESSAGES,
   MAX_KNOWN_BODIES,
 } from "../../../controller/core/call-leg.ts";
+import { ACK_TIMEOUT_MS } from "../../../controller/core/negotiation.ts";
 import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
 import type { GatewayVerdict } from "../../../controller/core/verdict.ts";
 import { RETRY_AFTER_S, refusalOf } from "../../../controller/core/verdict.ts";
@@ -24,11 +21,14 @@ import {
   BOB,
   bobAnswers,
   CallDriver,
+  INSIDE,
   invite,
   KEYS,
   NOW,
+  OUTSIDE,
   opened,
   response,
+  SDP_TYPE,
   sdp,
 } from "./call-fixture.ts";
 
@@ -50,8 +50,8 @@ test("the 200 goes on only when the holes are narrowed to the two parties", () =
   assert.deepEqual(call.respond(200, { body: "sealed answer" }), ["inspect answer b1"]);
   assert.deepEqual(call.answer(), [`put s1 2 ${CALL_HOLES}`]);
   assert.deepEqual(call.settle("s1", 2), ["info answer-applied s1", "forward 200 b1"]);
-  assert.deepEqual(call.feed({ kind: "acknowledged", tag: "b1" }), ["info call-confirmed"]);
-  assert.deepEqual(call.feed({ kind: "acknowledged", tag: "b1" }), []);
+  assert.deepEqual(call.ack(), ["info call-confirmed"]);
+  assert.deepEqual(call.ack(), []);
 });
 
 test("the orders name the streams by destination, the second one with both keys", () => {
@@ -136,20 +136,17 @@ test("a 200 sent again while it is being opened is not queued behind itself", ()
 test("only so many provisional responses wait", () => {
   const call = new CallDriver().placed();
   call.respond(183, { body: "early" });
-  for (let held = 0; held < MAX_HELD_RESPONSES + 3; held += 1) call.respond(180);
+  for (let held = 0; held < MAX_HELD_MESSAGES + 3; held += 1) call.respond(180);
   call.answer();
   const effects = call.settle("s1", 2);
-  assert.equal(effects.filter((effect) => effect === "forward 180 b1").length, MAX_HELD_RESPONSES);
+  assert.equal(effects.filter((effect) => effect === "forward 180 b1").length, MAX_HELD_MESSAGES);
 });
 
 test("a body that is not for us passes unopened and opens nothing", () => {
   const call = new CallDriver();
   call.feed({ kind: "start" });
   const inspection = { kind: "failed", code: "ERR_CMS_NO_RECIPIENT" } as const;
-  assert.deepEqual(call.feed({ kind: "offer-inspected", inspection }), [
-    "info call-plain",
-    "forward INVITE",
-  ]);
+  assert.deepEqual(call.inspect("invite", inspection), ["info call-plain", "forward INVITE"]);
   assert.deepEqual(call.respond(200, { body: "sealed answer" }), ["forward 200 b1"]);
   assert.deepEqual(call.feed({ kind: "dialog-ended", tag: "b1", reason: "BYE" }), [
     "info call-ended BYE",
@@ -157,11 +154,23 @@ test("a body that is not for us passes unopened and opens nothing", () => {
   assert.deepEqual(call.puts, []);
 });
 
-test("a plain call is not even inspected", () => {
-  const call = new CallDriver({ body: "passing" });
-  assert.deepEqual(call.feed({ kind: "start" }), ["forward INVITE"]);
-  assert.deepEqual(call.respond(200, { body: "v=0", type: "application/sdp" }), ["forward 200 b1"]);
-  assert.equal(call.call.isSealed, false);
+test("where there is no gateway nothing is opened, but what must be sealed is", () => {
+  for (const setting of [{ invite: invite("") }, {}, { invite: invite("v=0", SDP_TYPE) }]) {
+    const { policy: _, ...rules } = new CallDriver(setting).rules;
+    const call = new Call({ ...rules, labelled: false, invite: setting.invite ?? invite() });
+    assert.deepEqual(call.handle({ kind: "start" }, NOW), [{ kind: "forward-invite" }]);
+    const parties = { caller: { ...INSIDE, requireSealed: true }, callee: OUTSIDE };
+    const strict = new Call({
+      ...rules,
+      parties,
+      labelled: false,
+      invite: setting.invite ?? invite(),
+    });
+    const [first, second] = strict.handle({ kind: "start" }, NOW);
+    const isClear = setting.invite?.body.length === 3;
+    assert.equal(first?.kind, isClear ? "report" : "forward-invite");
+    assert.equal(second?.kind === "refuse" && second.refusal.status, isClear && 488);
+  }
 });
 
 const REFUSED: readonly [code: ProtocolErrorCode, labelled: boolean, status: number][] = [
@@ -181,10 +190,7 @@ for (const [code, labelled, status] of REFUSED)
   test(`a body that fails with ${code} gets ${status}, no hole and a line in the log`, () => {
     const call = new CallDriver({ labelled });
     call.feed({ kind: "start" });
-    const [logged, ...rest] = call.feed({
-      kind: "offer-inspected",
-      inspection: { kind: "failed", code },
-    });
+    const [logged, ...rest] = call.inspect("invite", { kind: "failed", code });
     assert.match(logged ?? "", /^warn call-refused /);
     assert.deepEqual(rest, [`refuse ${status}`]);
     assert.deepEqual(call.puts, []);
@@ -239,7 +245,7 @@ test("a signed fragment of another call gets 403", () => {
     body: { ...body, sipfrag },
     firstKey: call.firstKey,
   } as const;
-  assert.deepEqual(call.feed({ kind: "offer-inspected", inspection }), [
+  assert.deepEqual(call.inspect("invite", inspection), [
     "warn call-refused headers-differ",
     "refuse 403",
   ]);
@@ -282,7 +288,7 @@ test("a recorder that refuses ends the call before it begins, unless recording i
   silent.feed({ kind: "start" });
   silent.inspected();
   assert.deepEqual(silent.settle("s1", 1, { kind: "applied" }).at(-1), "refuse 500");
-  const lax = new CallDriver({ recordingRequired: false });
+  const lax = new CallDriver({ mustRecord: false });
   lax.feed({ kind: "start" });
   lax.inspected();
   assert.deepEqual(lax.settle("s1", 1, refused).at(-1), "forward INVITE");
@@ -490,24 +496,9 @@ test("a final error drops the early answer that is still being opened", () => {
   assert.deepEqual(call.answer(), []);
 });
 
-test("a next hop that says nothing, or is not there, closes the call", () => {
-  for (const [reason, status] of [
-    ["timeout", 408],
-    ["transport", 500],
-  ] as const) {
-    const call = new CallDriver().placed();
-    assert.deepEqual(call.feed({ kind: "no-response", reason }), [
-      `close s1 (${reason})`,
-      `info call-ended ${reason}`,
-      `refuse ${status}`,
-    ]);
-    assert.deepEqual(call.feed({ kind: "no-response", reason }), []);
-  }
-});
-
 test("the end of the dialog closes its session, wipes the keys and is over after a while", () => {
   const call = new CallDriver().answered();
-  call.feed({ kind: "acknowledged", tag: "b1" });
+  call.ack();
   const keys = call.puts.flatMap(({ streams }) =>
     streams.flatMap(({ protection }) =>
       protection.kind === "srtp" ? [protection.crypto.masterKeySalt] : [],
@@ -537,7 +528,7 @@ test("an answered call without ACK is closed, and one that never ends as well", 
   call.now += ACK_TIMEOUT_MS;
   assert.deepEqual(call.feed({ kind: "tick" }), ["close s1 (no ACK)", "info call-ended no ACK"]);
   const endless = new CallDriver().answered();
-  endless.feed({ kind: "acknowledged", tag: "b1" });
+  endless.ack();
   assert.equal(endless.call.deadline(), NOW + MAX_CALL_MS);
   endless.now += MAX_CALL_MS;
   assert.equal(endless.feed({ kind: "tick" })[0], "close s1 (too long)");
@@ -577,14 +568,11 @@ test("two phones that ring for one offer have each their session, recording and 
 test("a fork answers while another early dialog still holds the any > caller hole", () => {
   const call = new CallDriver().placed();
   assert.deepEqual(call.respond(183, { body: "one", tag: "b1" }), ["inspect answer b1"]);
-  assert.deepEqual(call.respond(200, { body: "two", tag: "b2" }), [
-    "close s1 (answered elsewhere)",
-    "inspect answer b2",
-  ]);
+  assert.deepEqual(call.respond(200, { body: "two", tag: "b2" }), ["inspect answer b2"]);
   assert.deepEqual(call.answer(bobAnswers({}, response(183, { tag: "b1" })), "b1"), []);
   const [put] = call.answer(bobAnswers({}, response(200, { tag: "b2" })), "b2");
-  assert.match(put ?? "", /^put s2 1 10\.20\.0\.2>/);
-  assert.deepEqual(call.settle("s2", 1), ["info answer-applied s2", "forward 200 b2"]);
+  assert.match(put ?? "", /^put s1 2 10\.20\.0\.2>/);
+  assert.deepEqual(call.settle("s1", 2), ["info answer-applied s1", "forward 200 b2"]);
 });
 
 test("the offer's own session stays for the dialog whose 2xx takes it over", () => {
@@ -619,7 +607,7 @@ test("an early answer that the gateway refuses is tried anew with the final one"
 
 test("a second answer that nobody acknowledges is closed, and the call goes on", () => {
   const call = new CallDriver().answered();
-  call.feed({ kind: "acknowledged", tag: "b1" });
+  call.ack();
   call.respond(200, { body: "two", tag: "b2" });
   const second = { address: "10.20.0.3", key: KEYS.bob2 };
   call.answer(bobAnswers(second, response(200, { tag: "b2" })), "b2");
@@ -640,7 +628,7 @@ test("an ACK in one dialog is none in the other, and the last unacknowledged one
   const second = { address: "10.20.0.3", key: KEYS.bob2 };
   call.answer(bobAnswers(second, response(200, { tag: "b2" })), "b2");
   call.settle("s2", 1);
-  call.feed({ kind: "acknowledged", tag: "b2" });
+  call.ack("caller", { tag: "b2" });
   call.feed({ kind: "dialog-ended", tag: "b2", reason: "BYE" });
   call.now += ACK_TIMEOUT_MS;
   assert.deepEqual(call.feed({ kind: "tick" }), ["close s1 (no ACK)", "info call-ended no ACK"]);
@@ -718,7 +706,7 @@ test("a recorder that refuses later shuts the holes where recording is required"
     "error not-recorded s1",
     "close s1 (not recorded)",
   ]);
-  const lax = new CallDriver({ recordingRequired: false }).answered();
+  const lax = new CallDriver({ mustRecord: false }).answered();
   assert.deepEqual(lax.feed({ kind: "recording-refused", session: "s1" }), [
     "warn not-recorded s1",
   ]);

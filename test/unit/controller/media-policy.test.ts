@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type Agreement, agreementOf, type Offer } from "../../../controller/core/agreement.ts";
 import {
   type AnsweredStream,
   type Granted,
@@ -7,10 +8,11 @@ import {
   grantOffer,
   MAX_STREAMS,
   type MediaPolicy,
-  type OfferedStream,
+  type OfferedMedia,
 } from "../../../controller/core/media-policy.ts";
-import { pinholesOfAnswer, pinholesOfOffer } from "../../../controller/core/pinholes.ts";
-import { streamsOfAnswer, streamsOfOffer } from "../../../controller/core/recording-order.ts";
+import type { Party } from "../../../controller/core/party.ts";
+import { namePinholes, openingsOfOffer } from "../../../controller/core/pinholes.ts";
+import { type DraftStream, streamsOfOffer } from "../../../controller/core/recording-order.ts";
 import type { MediaVerdict } from "../../../controller/core/verdict.ts";
 import { MAX_ORDER_PAYLOADS } from "../../../protocol/ingest/order.ts";
 import { parsePrefix } from "../../../protocol/net/address.ts";
@@ -21,7 +23,8 @@ const POLICY: MediaPolicy = {
   ports: [16_384, 65_535],
   gatewayAddresses: ["10.10.0.1", "10.20.0.1"],
 };
-const OWN = ["10.10.0.2", "2001:db8:a::2"];
+const OWN: Party = { addresses: ["10.10.0.2", "2001:db8:a::2"], requireSealed: false };
+const FAR: Party = { addresses: [], requireSealed: false };
 const KEY_A = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
 const KEY_B = "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC";
 const SUITE = "AES_CM_128_HMAC_SHA1_80";
@@ -54,25 +57,44 @@ const crypto = (key = KEY_A, tag = 1, suite = SUITE) => `crypto:${tag} ${suite} 
 const OFFER = audio(20_000, crypto());
 const ANSWER = audio(30_000, crypto(KEY_B));
 
-const offerOf = (sketch: Sketch) => grantOffer(sdp({ media: OFFER, ...sketch }), OWN, POLICY);
+const offerOf = (sketch: Sketch, policy = POLICY) =>
+  grantOffer(sdp({ media: OFFER, ...sketch }), { party: OWN, policy });
 const verdictOf = (granted: Granted<unknown>): MediaVerdict | "granted" =>
   granted.kind === "refused" ? granted.verdict : granted.kind;
 
-function streams<Stream>(granted: Granted<Stream>): readonly Stream[] {
+function grantedOf<T>(granted: Granted<T>): T {
   if (granted.kind !== "granted") throw new assert.AssertionError({ message: granted.verdict });
-  return granted.streams;
+  return granted.value;
 }
 
-function answered(offer: Sketch, answer: Sketch): Granted<AnsweredStream> {
-  const offered = streams<OfferedStream>(offerOf(offer));
+function answered(
+  offer: Sketch,
+  answer: Sketch,
+  policy = POLICY,
+): Granted<readonly AnsweredStream[]> {
   const description = sdp({ address: "10.20.0.2", media: ANSWER, ...answer });
-  return grantAnswer(
-    offered,
-    offer.media?.filter((row) => row.startsWith("m=")).length ?? 1,
-    description,
-    POLICY,
-  );
+  return grantAnswer(grantedOf(offerOf(offer, policy)), description, { party: FAR, policy });
 }
+
+function agreed(offer: Sketch, answer: Sketch, policy = POLICY): Agreement {
+  const media = grantedOf(offerOf(offer, policy));
+  const made: Offer = { by: "caller", sealed: false, media, secrets: [] };
+  return agreementOf(made, grantedOf(answered(offer, answer, policy)), []);
+}
+
+/** The holes that an offer asks for, each as one line. */
+const openingsOf = ({ streams }: OfferedMedia) =>
+  namePinholes(
+    openingsOfOffer(
+      "caller",
+      streams.map(({ index, offer, offerer }) => ({ index, media: offer.media, end: offerer })),
+      [],
+    ),
+    new Map(),
+  ).pinholes;
+
+const draftsOf = (sketch: Sketch, policy = POLICY): readonly DraftStream[] =>
+  streamsOfOffer("caller", grantedOf(offerOf(sketch, policy)).streams);
 
 const OFFERS: readonly [name: string, sketch: Sketch, verdict: MediaVerdict | "granted"][] = [
   ["the caller's own address and port", {}, "granted"],
@@ -82,7 +104,8 @@ const OFFERS: readonly [name: string, sketch: Sketch, verdict: MediaVerdict | "g
   ["an address beyond the gateway", { address: "10.20.0.2" }, "media-address"],
   ["loopback", { address: "127.0.0.1" }, "media-address"],
   ["multicast", { address: "224.2.1.1/127" }, "media-address"],
-  ["the unspecified address", { address: "0.0.0.0" }, "media-address"],
+  ["the unspecified address, on hold", { address: "0.0.0.0" }, "granted"],
+  ["the unspecified IPv6 address, on hold", { address: "::" }, "granted"],
   ["port 1023", { media: audio(1023, crypto()) }, "media-port"],
   ["a port below the range", { media: audio(16_383, crypto()) }, "media-port"],
   ["the lowest port", { media: audio(16_384, crypto()) }, "granted"],
@@ -147,9 +170,17 @@ const OFFERS: readonly [name: string, sketch: Sketch, verdict: MediaVerdict | "g
     { media: ["m=audio 20000 RTP/AVP 0", "a=crypto:1 X inline:AAAA"] },
     "media-crypto",
   ],
-  ["video", { media: ["m=video 20000 RTP/SAVP 96", `a=${crypto()}`] }, "media-type"],
-  ["no stream at all", { media: [] }, "media-absent"],
-  ["only a stream that is off", { media: audio(0, crypto()) }, "media-absent"],
+  ["video", { media: ["m=video 20000 RTP/SAVP 96", `a=${crypto()}`] }, "granted"],
+  ["text over RTP", { media: ["m=text 20000 RTP/AVP 98", "a=rtpmap:98 t140/1000"] }, "granted"],
+  ["fax over UDPTL", { media: ["m=image 20000 udptl t38"] }, "granted"],
+  [
+    "fax to a neighbour",
+    { address: "10.10.0.3", media: ["m=image 20000 udptl t38"] },
+    "media-address",
+  ],
+  ["media that is no RTP", { media: ["m=message 7394 TCP/MSRP *"] }, "granted"],
+  ["no stream at all", { media: [] }, "granted"],
+  ["only a stream that is off", { media: audio(0, crypto()) }, "granted"],
   ["the gateway's own address", { address: "10.10.0.1" }, "media-address"],
 ];
 
@@ -187,7 +218,7 @@ test("payload types beyond what an order can name, or that mean nothing, are lef
   const types = Array.from({ length: MAX_ORDER_PAYLOADS + 8 }, (_, at) => 70 + at);
   const maps = types.map((type) => `a=rtpmap:${type} PCMU/8000`);
   const media = [`m=audio 20000 RTP/SAVP 1 ${types.join(" ")}`, ...maps, `a=${crypto()}`];
-  const [stream] = streamsOfOffer(streams(offerOf({ media })));
+  const [stream] = draftsOf({ media });
   assert.deepEqual(
     stream?.payloads.map(({ type }) => type),
     types.slice(0, MAX_ORDER_PAYLOADS),
@@ -195,7 +226,9 @@ test("payload types beyond what an order can name, or that mean nothing, are lef
 });
 
 test("the gateway's own address is refused even to who signals from it", () => {
-  const granted = grantOffer(sdp({ address: "10.10.0.1", media: OFFER }), ["10.10.0.1"], POLICY);
+  const party = { addresses: ["10.10.0.1"], requireSealed: false };
+  const description = sdp({ address: "10.10.0.1", media: OFFER });
+  const granted = grantOffer(description, { party, policy: POLICY });
   assert.equal(verdictOf(granted), "media-address");
 });
 
@@ -271,16 +304,15 @@ for (const [name, offer, answer, verdict] of ANSWERS)
   });
 
 test("an offer opens RTP and RTCP to the caller from anywhere, an answer both ways by address", () => {
-  const offered = streams(offerOf({}));
   assert.deepEqual(
-    pinholesOfOffer(offered).map(({ id, from, to }) => ({ id, from, to })),
+    openingsOf(grantedOf(offerOf({}))).map(({ id, from, to }) => ({ id, from, to })),
     [
       { id: "caller.0.rtp", from: {}, to: { address: "10.10.0.2", port: 20_000 } },
       { id: "caller.0.rtcp", from: {}, to: { address: "10.10.0.2", port: 20_001 } },
     ],
   );
   assert.deepEqual(
-    pinholesOfAnswer(streams(answered({}, {}))).map(
+    namePinholes(agreed({}, {}).openings, new Map()).pinholes.map(
       ({ id, from, to }) => `${id} ${from.address} ${to.address} ${to.port}`,
     ),
     [
@@ -294,24 +326,26 @@ test("an offer opens RTP and RTCP to the caller from anywhere, an answer both wa
 
 test("RTCP on the RTP port keeps its own hole until both have agreed to it", () => {
   const offer = { media: audio(20_000, "rtcp-mux", crypto()) };
-  assert.equal(pinholesOfOffer(streams(offerOf(offer))).length, 2);
-  const both = answered(offer, { media: audio(30_000, "rtcp-mux", crypto(KEY_B)) });
+  assert.equal(openingsOf(grantedOf(offerOf(offer))).length, 2);
+  const both = agreed(offer, { media: audio(30_000, "rtcp-mux", crypto(KEY_B)) });
   assert.deepEqual(
-    pinholesOfAnswer(streams(both)).map(({ id }) => id),
-    ["caller.0.rtp", "callee.0.rtp"],
+    both.openings.map(({ toward, component }) => `${toward} ${component}`),
+    ["caller rtp", "callee rtp"],
   );
-  assert.ok(streamsOfAnswer(streams(both)).every(({ rtcpPort }) => rtcpPort === undefined));
-  assert.equal(pinholesOfAnswer(streams(answered(offer, {}))).length, 4);
+  assert.ok(both.drafts.every(({ rtcpPort }) => rtcpPort === undefined));
+  assert.equal(agreed(offer, {}).openings.length, 4);
+  const only = { media: audio(20_000, "rtcp-mux", "rtcp-mux-only", crypto()) };
+  assert.equal(openingsOf(grantedOf(offerOf(only))).length, 1);
 });
 
 test("a rejected stream has no hole left and is not recorded", () => {
-  const rejected = streams(answered({}, { media: audio(0) }));
-  assert.deepEqual(pinholesOfAnswer(rejected), []);
-  assert.deepEqual(streamsOfAnswer(rejected), []);
+  const rejected = agreed({}, { media: audio(0) });
+  assert.deepEqual(rejected.openings, []);
+  assert.deepEqual(rejected.drafts, []);
 });
 
 test("the offer's order waits for the callee's key", () => {
-  assert.deepEqual(streamsOfOffer(streams(offerOf({}))), [
+  assert.deepEqual(draftsOf({}), [
     {
       label: "callee",
       media: "audio",
@@ -321,19 +355,17 @@ test("the offer's order waits for the callee's key", () => {
       protection: { kind: "pending" },
     },
   ]);
-  const plain = streamsOfOffer(streams(offerOf({ media: ["m=audio 20000 RTP/AVP 0"] })));
-  assert.deepEqual(plain[0]?.protection, { kind: "rtp" });
-  const opportunistic = streamsOfOffer(streams(offerOf(PLAIN_OFFER)));
-  assert.deepEqual(opportunistic[0]?.protection, { kind: "pending" });
+  const [plain] = draftsOf({ media: ["m=audio 20000 RTP/AVP 0"] });
+  assert.deepEqual(plain?.protection, { kind: "rtp" });
+  const [opportunistic] = draftsOf(PLAIN_OFFER);
+  assert.deepEqual(opportunistic?.protection, { kind: "pending" });
 });
 
 test("each direction is recorded under the key of who sends, the offer's chosen by the answer's tag", () => {
   const offer = {
     media: audio(20_000, crypto(KEY_A, 1, "AES_CM_128_HMAC_SHA1_32"), crypto(KEY_A, 2)),
   };
-  const order = streamsOfAnswer(
-    streams(answered(offer, { media: audio(30_000, crypto(KEY_B, 2)) })),
-  );
+  const order = agreed(offer, { media: audio(30_000, crypto(KEY_B, 2)) }).drafts;
   const keys = order.map(({ label, source, destination, protection }) => [
     label,
     source?.address,
@@ -354,7 +386,7 @@ test("payload types mean what their receiver's description says", () => {
   const answer = {
     media: ["m=audio 30000 RTP/SAVP 98", "a=rtpmap:98 opus/48000/2", `a=${crypto(KEY_B)}`],
   };
-  const [toCaller, toCallee] = streamsOfAnswer(streams(answered(offer, answer)));
+  const [toCaller, toCallee] = agreed(offer, answer).drafts;
   assert.deepEqual(toCaller?.payloads, [
     { type: 0, codec: "PCMU", clockHz: 8000, channels: 1 },
     { type: 96, codec: "opus", clockHz: 48_000, channels: 2 },
@@ -363,4 +395,122 @@ test("payload types mean what their receiver's description says", () => {
     toCallee?.payloads.map(({ type }) => type),
     [98],
   );
+});
+
+test("a codec that no order can name is left out, and stops no call", () => {
+  const maps = ["a=rtpmap:96 x-odd!codec/8000", "a=rtpmap:97 L16/44100/9", "a=rtpmap:98 ok/8000"];
+  const [stream] = draftsOf({ media: ["m=audio 20000 RTP/AVP 96 97 98", ...maps] });
+  assert.deepEqual(
+    stream?.payloads.map(({ codec }) => codec),
+    ["ok"],
+  );
+});
+
+test("fax has one hole a side and is kept as captured", () => {
+  const media = (port: number) => ({ media: [`m=image ${port} udptl t38`] });
+  const fax = agreed(media(20_000), media(30_000));
+  assert.deepEqual(
+    fax.openings.map(({ to }) => `${to.address}:${to.port}`),
+    ["10.10.0.2:20000", "10.20.0.2:30000"],
+  );
+  assert.ok(fax.drafts.every(({ protection }) => protection.kind === "pending"));
+});
+
+test("other media passes without a hole, whatever is answered, or is refused by policy", () => {
+  const chat = { media: [...OFFER, "m=message 7394 TCP/MSRP *"] };
+  const answer = { media: [...ANSWER, "m=message 7394 TCP/MSRP *"] };
+  assert.equal(agreed(chat, answer).openings.length, 4);
+  assert.equal(verdictOf(offerOf(chat, { ...POLICY, otherMedia: "refuse" })), "media-type");
+});
+
+test("keys that are not ours to know are refused, or let through by policy and kept as captured", () => {
+  const dtls = (port: number) => ({
+    media: [`m=audio ${port} UDP/TLS/RTP/SAVP 0`, "a=fingerprint:sha-256 AA"],
+  });
+  const gcm = (port: number, key: string) => ({
+    media: audio(port, `crypto:1 AEAD_AES_128_GCM inline:${key.repeat(38)}==`),
+  });
+  const lax: MediaPolicy = { ...POLICY, undecryptable: "pass" };
+  assert.equal(verdictOf(offerOf(dtls(20_000))), "media-protocol");
+  for (const [offer, answer] of [
+    [dtls(20_000), dtls(30_000)],
+    [gcm(20_000, "A"), gcm(30_000, "B")],
+  ] as const) {
+    assert.deepEqual(draftsOf(offer, lax)[0]?.protection, { kind: "pending" });
+    const { openings, drafts } = agreed(offer, answer, lax);
+    assert.equal(openings.length, 4);
+    assert.ok(drafts.every(({ protection }) => protection.kind === "pending"));
+  }
+  const opportunistic = ["m=audio 20000 RTP/AVP 0", "a=fingerprint:sha-256 AA"];
+  const declined = { media: ["m=audio 30000 RTP/AVP 0"] };
+  const { drafts } = agreed({ media: opportunistic }, declined, lax);
+  assert.ok(drafts.every(({ protection }) => protection.kind === "rtp"));
+});
+
+test("the lines of a bundle may share one port (RFC 9143 §7)", () => {
+  const bundle = (port: number, key: string): Sketch => ({
+    media: [
+      "a=group:BUNDLE 1 2",
+      ...audio(port, "mid:1", crypto(key)),
+      `m=video ${port} RTP/SAVP 96`,
+      "a=mid:2",
+      `a=${crypto(key)}`,
+    ],
+  });
+  const { openings } = agreed(bundle(20_000, KEY_A), bundle(30_000, KEY_B));
+  assert.equal(openings.length, 8);
+});
+
+const PARTIES: readonly [
+  name: string,
+  addresses: readonly string[],
+  address: string,
+  verdict: MediaVerdict | "granted",
+][] = [
+  ["someone outside, outside", [], "10.20.0.2", "granted"],
+  ["someone outside, inside", [], "10.10.0.2", "media-address"],
+  ["a user inside, at his own place", ["10.10.0.2"], "10.10.0.2", "granted"],
+  ["a user inside, outside", ["10.10.0.2"], "10.20.0.2", "media-address"],
+  [
+    "a user with a phone on either side, outside",
+    ["10.10.0.2", "10.20.0.9"],
+    "10.20.0.2",
+    "granted",
+  ],
+  ["the same, at a neighbour's", ["10.10.0.2", "10.20.0.9"], "10.10.0.3", "media-address"],
+  ["a user who is away, behind a NAT", ["10.20.0.9"], "192.168.1.2", "granted"],
+];
+
+for (const [name, addresses, address, verdict] of PARTIES)
+  test(`media of ${name}: ${verdict}`, () => {
+    const party = { addresses, requireSealed: false };
+    const granted = grantOffer(sdp({ address, media: OFFER }), { party, policy: POLICY });
+    assert.equal(verdictOf(granted), verdict);
+  });
+
+test("a stream on hold stays where it was, if that is known", () => {
+  const held = sdp({ address: "0.0.0.0", media: OFFER });
+  const end = { address: "10.10.0.2", rtpPort: 20_000, rtcpPort: 20_001, inside: true };
+  const before = (index: number) => (index === 0 ? end : undefined);
+  const known = grantedOf(grantOffer(held, { party: OWN, policy: POLICY, before }));
+  assert.deepEqual(known.streams[0]?.offerer, end);
+  const unknown = grantedOf(grantOffer(held, { party: OWN, policy: POLICY }));
+  assert.equal(unknown.streams[0]?.offerer, undefined);
+});
+
+test("an offer from outside opens to it from where the answerer may be inside", () => {
+  const party = FAR;
+  const { streams } = grantedOf(
+    grantOffer(sdp({ address: "10.20.0.2", media: OFFER }), { party, policy: POLICY }),
+  );
+  const ends = streams.map(({ index, offerer }) => ({ index, media: "audio", end: offerer }));
+  const openings = openingsOfOffer("caller", ends, ["10.10.0.2", "2001:db8:a::2"]);
+  assert.deepEqual(
+    openings.map(({ from, to }) => `${from}>${to.address}:${to.port}`),
+    ["10.10.0.2>10.20.0.2:20000", "10.10.0.2>10.20.0.2:20001"],
+  );
+});
+
+test("ends of two families, or both outside, need no hole", () => {
+  assert.deepEqual(agreed({ address: "2001:db8:a::2" }, {}).openings, []);
 });

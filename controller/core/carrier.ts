@@ -1,0 +1,69 @@
+/**
+ * A message of one dialog that may bring an offer or an answer, and how it goes on. Pure.
+ */
+import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
+import { headerValue, headerValues } from "../../protocol/sip/message.ts";
+import type { LegEffect } from "./call-port.ts";
+import type { Side } from "./party.ts";
+
+/** Names the INVITE that began the call, beside the core's names for requests within dialogs. */
+export const INITIAL = "";
+
+/** `by` is who sent it. */
+export type Carrier =
+  /** To the INVITE that began the call. */
+  | { readonly kind: "response"; readonly by: "callee"; readonly message: SipResponse }
+  | {
+      readonly kind: "request";
+      readonly by: Side;
+      readonly ref: string;
+      readonly message: SipRequest;
+    }
+  | {
+      readonly kind: "request-response";
+      readonly by: Side;
+      readonly ref: string;
+      readonly message: SipResponse;
+    }
+  /** It has gone on already. */
+  | { readonly kind: "ack"; readonly by: Side; readonly message: SipRequest };
+
+/** What lets it go on. */
+export function forwardOf(carrier: Carrier): readonly LegEffect[] {
+  switch (carrier.kind) {
+    case "response":
+      return [{ kind: "forward-response", response: carrier.message }];
+    case "request":
+      return [{ kind: "forward-request", ref: carrier.ref }];
+    case "request-response": {
+      const { ref, message: response } = carrier;
+      return [{ kind: "forward-request-response", ref, response }];
+    }
+    case "ack":
+      return [];
+  }
+}
+
+/** The transaction that it is of. */
+export const viaOf = (carrier: Carrier): string =>
+  carrier.kind === "request" || carrier.kind === "request-response" ? carrier.ref : INITIAL;
+
+/** The status of a response, 0 of a request. */
+export const statusOf = ({ message }: Carrier): number =>
+  message.kind === "response" ? message.status : 0;
+
+/** A response that settles what it says: final, or provisional and reliable (RFC 3262 §3). */
+export function isBinding(response: SipMessage): boolean {
+  if (response.kind !== "response") return true;
+  if (response.status >= 200) return true;
+  return (
+    headerValue(response, "RSeq") !== undefined &&
+    headerValues(response, "Require").some((tag) => tag.toLowerCase() === "100rel")
+  );
+}
+
+/** The same final response again, or one reliable provisional response again. */
+export function isRepeated(one: Carrier, other: Carrier): boolean {
+  if (one.kind !== other.kind || viaOf(one) !== viaOf(other)) return false;
+  return statusOf(one) >= 200 && statusOf(one) === statusOf(other);
+}
