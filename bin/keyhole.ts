@@ -16,6 +16,10 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     summary: "the trusted SIP proxy: opens sealed SDP, orders pinholes and recordings",
     load: async () => (await import("../controller/main.ts")).main,
   },
+  users: {
+    summary: "add, list and remove the users that the controller serves",
+    load: async () => (await import("../controller/users-command.ts")).users,
+  },
   agent: {
     summary: "opens and closes pinholes on the gateway, copies what they let through",
     load: async () => (await import("../agent/main.ts")).main,
