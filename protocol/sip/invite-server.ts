@@ -4,7 +4,7 @@
 import { assertNever } from "../errors.ts";
 import type { Machine, Millis } from "../machine.ts";
 import { createResponse } from "./create-response.ts";
-import type { SipRequest, SipResponse } from "./message.ts";
+import type { HeaderRow, SipRequest, SipResponse } from "./message.ts";
 import {
   earliest,
   isDue,
@@ -31,12 +31,12 @@ type State =
 
 export class InviteServer implements Machine<ServerInput, ServerEffect> {
   readonly #setting: TransactionSetting;
-  readonly #trying: SipResponse;
+  readonly #headers: readonly HeaderRow[];
   #state: State;
 
   constructor(request: SipRequest, setting: TransactionSetting, now: Millis) {
     this.#setting = setting;
-    this.#trying = createResponse(request, 100);
+    this.#headers = request.headers;
     const tryingAt = now + setting.timers.tryingMs;
     this.#state = { kind: "proceeding", tryingAt, last: undefined };
   }
@@ -57,9 +57,7 @@ export class InviteServer implements Machine<ServerInput, ServerEffect> {
       case "tick":
         return this.#tick(now);
       case "transport-failed":
-        return this.isPending
-          ? [{ kind: "failed", reason: "transport" }, ...this.#end()]
-          : this.#end();
+        return this.#lose();
       default:
         return assertNever(input);
     }
@@ -80,6 +78,12 @@ export class InviteServer implements Machine<ServerInput, ServerEffect> {
       default:
         return assertNever(state);
     }
+  }
+
+  /** A datagram that did not leave is as good as lost, and sent again when asked for. */
+  #lose(): readonly ServerEffect[] {
+    if (!this.#setting.reliable) return [];
+    return this.isPending ? [{ kind: "failed", reason: "transport" }, ...this.#end()] : this.#end();
   }
 
   /** In "accepted" the INVITE is swallowed and the 2xx left to whoever answered (RFC 6026 §7.1). */
@@ -118,7 +122,7 @@ export class InviteServer implements Machine<ServerInput, ServerEffect> {
     const state = this.#state;
     switch (state.kind) {
       case "proceeding":
-        return isDue(state.tryingAt, now) ? this.#respond(this.#trying, now) : [];
+        return isDue(state.tryingAt, now) ? this.#respond(this.#trying(), now) : [];
       case "completed":
         if (state.timeoutAt <= now) return [{ kind: "failed", reason: "timeout" }, ...this.#end()];
         return isDue(state.resendAt, now) ? this.#resend(state, now) : [];
@@ -130,6 +134,10 @@ export class InviteServer implements Machine<ServerInput, ServerEffect> {
       default:
         return assertNever(state);
     }
+  }
+
+  #trying(): SipResponse {
+    return createResponse({ headers: this.#headers }, 100);
   }
 
   #resend(state: State & { kind: "completed" }, now: Millis): readonly ServerEffect[] {

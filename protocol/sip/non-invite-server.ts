@@ -34,9 +34,7 @@ export class NonInviteServer implements Machine<ServerInput, ServerEffect> {
       case "tick":
         return this.#state.kind === "completed" && this.#state.endAt <= now ? this.#end() : [];
       case "transport-failed":
-        return this.#state.kind === "pending"
-          ? [{ kind: "failed", reason: "transport" }, ...this.#end()]
-          : this.#end();
+        return this.#lose();
       default:
         return assertNever(input);
     }
@@ -44,6 +42,14 @@ export class NonInviteServer implements Machine<ServerInput, ServerEffect> {
 
   deadline(): Millis | undefined {
     return this.#state.kind === "completed" ? this.#state.endAt : undefined;
+  }
+
+  /** A datagram that did not leave is as good as lost, and sent again when asked for. */
+  #lose(): readonly ServerEffect[] {
+    if (!this.#setting.reliable) return [];
+    return this.#state.kind === "pending"
+      ? [{ kind: "failed", reason: "transport" }, ...this.#end()]
+      : this.#end();
   }
 
   #absorbRetransmission(): readonly ServerEffect[] {
