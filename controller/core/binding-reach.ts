@@ -4,6 +4,7 @@
  */
 import { parseAddress } from "../../protocol/net/address.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
+import { parseNameAddr } from "../../protocol/sip/name-addr.ts";
 import { DEFAULT_PORTS } from "../../protocol/sip/next-hop.ts";
 import { parseSipUri, uriParam } from "../../protocol/sip/uri.ts";
 import type { Binding } from "./bindings.ts";
@@ -12,20 +13,23 @@ import { parsed } from "./verdict.ts";
 export type Reach =
   /** Down the flow that it registered by. */
   | { readonly kind: "flow"; readonly flow: FlowId }
-  /** By what the topmost Path, or else the contact itself, names. */
-  | { readonly kind: "uri" }
+  /** By way of a SIP URI: the topmost Path's, or else the contact itself. */
+  | { readonly kind: "uri"; readonly uri: string }
   /** Its flow is gone and nothing else leads there: 430 (RFC 5626 §5.3, §11.5). */
   | { readonly kind: "dead" };
 
 /** How a request gets to the contact; its Route is the binding's Path in any case. */
 export function reachOf(binding: Binding): Reach {
-  const { path, direct, flow, regId, received } = binding;
-  if (path.length > 0 || !direct) return { kind: "uri" };
+  const { contact, path, direct, flow, regId, received } = binding;
+  const [edge] = path;
+  if (edge !== undefined) return { kind: "uri", uri: parseNameAddr(edge).uri };
+  const itself = { kind: "uri", uri: contact } as const;
+  if (!direct) return itself;
   const place = placeOf(binding);
   const atSource = place?.address === received.address;
-  if (flow === undefined) return { kind: regId === undefined && atSource ? "uri" : "dead" };
+  if (flow === undefined) return regId === undefined && atSource ? itself : { kind: "dead" };
   const elsewhere = flow.startsWith("udp/") && atSource && place.port !== received.port;
-  return elsewhere && regId === undefined ? { kind: "uri" } : { kind: "flow", flow };
+  return elsewhere && regId === undefined ? itself : { kind: "flow", flow };
 }
 
 /**

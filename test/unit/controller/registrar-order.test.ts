@@ -301,6 +301,9 @@ for (const { name, peer, flow, contact, parts, alive, dropped } of WAYS)
     const answer = send(registrar, { ...parts, contacts: [contact] }, from);
     assert.equal(answer.response.status, 200);
     const reach = () => registrar.lookup(ALICE, NOW).map((each) => reachOf(each).kind);
+    const uris = registrar.lookup(ALICE, NOW).map(reachOf);
+    const uri = parts?.rows === EDGE ? "sip:edge.example.com;lr;ob" : /<(.*)>/.exec(contact)?.[1];
+    if (alive === "uri") assert.deepEqual(uris, [{ kind: "uri", uri }]);
     assert.deepEqual(reach(), [alive]);
     const [bound] = registrar.lookup(ALICE, NOW);
     const isDirect = parts?.vias === undefined;
