@@ -30,6 +30,7 @@ export async function benchSipLoad(): Promise<object> {
     const { pid } = await startPlainController(network, directory, "udp");
     const impairment = { lossPercent: loss, latePercent: LATE_PERCENT };
     if (loss > 0) impairLinks(network, HOSTS, impairment);
+    const cpuBeforeMs = cpuMs(pid);
     const rssMb: number[] = [residentMb(pid)];
     const sampler = setInterval(
       () => rssMb.push(residentMb(pid)),
@@ -49,7 +50,7 @@ export async function benchSipLoad(): Promise<object> {
       failed: Math.max(caller.failed, callee.failed),
       retransmissions: caller.retransmissions + callee.retransmissions,
       impaired: loss > 0 ? countImpairments(network, HOSTS) : { lost: 0, late: 0 },
-      cpuMsPerCall: rounded(cpuMs(pid) / caller.calls),
+      cpuMsPerCall: rounded((cpuMs(pid) - cpuBeforeMs) / caller.calls),
       rssMb,
     };
   } finally {
