@@ -26,6 +26,8 @@ export interface AgentBounds {
 interface Remembered {
   readonly owner: string;
   readonly until: Millis;
+  /** What a recorder that lost its connection meanwhile is told again; none for an adopted session. */
+  readonly untold: readonly AgentEffect[];
 }
 
 /** How long the recorder's last word on a closed session still finds its controller. */
@@ -125,8 +127,8 @@ export class AgentState {
     return this.#idle.shift();
   }
 
-  remember({ id, owner }: Session, now: Millis): void {
-    this.remembered.set(id, { owner, until: now + AFTERLIFE_MS });
+  remember({ id, owner }: Session, untold: readonly AgentEffect[], now: Millis): void {
+    this.remembered.set(id, { owner, until: now + AFTERLIFE_MS, untold });
   }
 
   setLease(session: Session, leaseUntil: Millis): void {

@@ -12,6 +12,7 @@ import {
   type CloseCause,
   holeElement,
   type Job,
+  orderEffect,
   recorderCounters,
   type Session,
   sessionCounters,
@@ -158,8 +159,10 @@ function finishClose(state: AgentState, session: Session, cause: CloseCause, now
   if (session.recording !== undefined || isAdopted) {
     const [counters, reason] = [recorderCounters(session), reasonOf(cause)];
     const { id, exact } = session;
-    state.emit({ kind: "relay-close", session: id, reason, counters, exact });
-    state.remember(session, now);
+    const close = { kind: "relay-close", session: id, reason, counters, exact } as const;
+    state.emit(close);
+    const { recording } = session;
+    state.remember(session, recording ? [orderEffect(id, recording), close] : [], now);
   }
   state.log("info", "session closed", {
     session: session.id,

@@ -10,6 +10,7 @@ import {
   createSession,
   holeElement,
   type Job,
+  orderEffect,
   type PutPlan,
   type Session,
   type Work,
@@ -101,14 +102,15 @@ export function reviewOrders(state: AgentState, now: Millis): void {
     if (session.job?.kind === "ordering") proceed(state, session, session.job, now);
 }
 
-/** The recorder is there (again): it gets every order that still counts. */
+/** The recorder is there (again): it gets every order that still counts, and what ended meanwhile once more. */
 export function relayOrders(state: AgentState): void {
   for (const session of state.sessions.values()) {
-    if (session.job?.kind === "ordering")
-      relay(state, session.id, session.job.order, session.job.plan.put);
-    else if (session.recording !== undefined)
-      relay(state, session.id, session.recording.order, { recording: session.recording.request });
+    const { job, recording, id } = session;
+    if (job?.kind === "ordering") relay(state, id, job.order, job.plan.put);
+    else if (recording !== undefined) state.emit(orderEffect(id, recording));
   }
+  for (const { untold } of state.remembered.values())
+    for (const effect of untold) state.emit(effect);
 }
 
 /** The kernel has it: what was put is what is. */
@@ -186,9 +188,7 @@ function relay(
   order: string,
   { recording }: Pick<SessionPut, "recording">,
 ): void {
-  if (recording === undefined) return;
-  const { sealedOrder } = recording;
-  state.emit({ kind: "relay-order", order, session, recording: recording.recording, sealedOrder });
+  if (recording !== undefined) state.emit(orderEffect(session, { order, request: recording }));
 }
 
 function proceed(state: AgentState, session: Session, job: JobOf<"ordering">, now: Millis): void {

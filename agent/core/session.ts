@@ -8,7 +8,7 @@ import type {
   SessionPut,
 } from "../../protocol/control/messages.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import type { ClosedCount, ConnectionId } from "./agent-effect.ts";
+import type { AgentEffect, ClosedCount, ConnectionId } from "./agent-effect.ts";
 import type { Claim } from "./claims.ts";
 import {
   addCounts,
@@ -160,6 +160,14 @@ export function keepElement(
 ): void {
   const tally = { pinhole, to, count, ...(element && { element }) };
   session.tallies.set(tallyKey(tally), tally);
+}
+
+/** The order as it goes to the recorder. */
+export function orderEffect(
+  session: string,
+  { order, request }: Pick<SessionRecording, "order" | "request">,
+): Extract<AgentEffect, { kind: "relay-order" }> {
+  return { kind: "relay-order", order, session, ...request };
 }
 
 /** One tally an id and destination: a forked call's answer may lead the same pinhole elsewhere. */

@@ -88,7 +88,11 @@ export class Recorder implements Machine<RecorderInput, RecorderEffect> {
     if (entry === undefined) return this.#begin(input, order, now);
     if (entry.recording.session !== input.session)
       return [refuse(connection, id, "the recording belongs to another session")];
-    if (!entry.recording.isRecording) return [refuse(connection, id, "the recording is closed")];
+    if (!entry.recording.isRecording) {
+      // Its report goes to whoever asks now.
+      entry.connection = connection;
+      return [refuse(connection, id, "the recording is closed")];
+    }
     if (order.revision < entry.recording.revision)
       return [refuse(connection, id, `revision ${entry.recording.revision} is known already`)];
     this.#adopt(entry, connection, now);

@@ -575,6 +575,30 @@ test("of two pinholes to one destination each is told active for its own sender"
   );
 });
 
+test("a recorder that lost its connection is told again what ended meanwhile, until it says that it closed it", () => {
+  const bench = AgentBench.ready();
+  bench.ask(put(1, [any], { recording: RECORDED }));
+  bench.ask(put(1, [pinhole("b", {}, ALICE, 20_002)], { session: "s2" }));
+  bench.feed({ kind: "recorder", connected: false });
+  bench.kernel.pass(ANY);
+  bench.close();
+  bench.close("s2");
+  const again = () => {
+    const from = bench.effects.length;
+    bench.feed({ kind: "recorder", connected: false });
+    bench.feed({ kind: "recorder", connected: true });
+    return bench.effects.slice(from);
+  };
+  const closed = bench.of("relay-close")[0];
+  assert.deepEqual(again(), [
+    { kind: "relay-order", order: "1", session: "s1", ...RECORDED },
+    closed,
+  ]);
+  const { recording } = RECORDED;
+  bench.feed({ kind: "recording-closed", session: "s1", recording, completeness: {} });
+  assert.deepEqual(again(), []);
+});
+
 test("a closed session is remembered for its recording's end, not for ever", () => {
   const bench = AgentBench.ready();
   bench.ask(put(1, [any], { recording: RECORDED }));

@@ -166,6 +166,18 @@ describe("order", () => {
     assert.deepEqual(results(bench.order(again)), [{ refused: "the recording is closed" }]);
   });
 
+  it("of a recording that is being closed asks for its report", () => {
+    const bench = new Bench();
+    bench.call(callerStream());
+    bench.close(countOf(5));
+    bench.feed({ kind: "disconnected", connection: 1 });
+    bench.order(orderOf([callerStream()]), 2);
+    assert.deepEqual(kinds(bench.until(NOW + LINGER_MS)), ["finish"]);
+    const [reply] = bench.feed({ kind: "finished", recording: RECORDING });
+    assert.ok(reply?.kind === "reply" && reply.message.kind === "closed");
+    assert.equal(reply.connection, 2);
+  });
+
   it("is refused when too many recordings are open", () => {
     const bench = new Bench();
     for (let n = 0; n <= MAX_OPEN_RECORDINGS; n++) {
