@@ -74,7 +74,6 @@ type Phase =
 const LINGER_FACTOR = 3;
 const UNAVAILABLE = 503;
 const FLOW_FAILED = 430;
-const TERMINATED = 487;
 
 export class ResponseContext<T>
   implements Machine<ResponseContextInput<T>, ResponseContextEffect<T>>
@@ -165,11 +164,9 @@ export class ResponseContext<T>
     if (!isPending(branch)) return [];
     if (status < 200) return this.#proceed(branch, response);
     const rests = status === UNAVAILABLE ? this.#noteRest(branch, response) : [];
-    if ((status === UNAVAILABLE || status === FLOW_FAILED) && this.#mayFailOver(branch))
+    if ((status === UNAVAILABLE || status === FLOW_FAILED) && mayFailOver(branch))
       return [...rests, this.#failOver(branch, index)];
-    if (status === TERMINATED && branch.isCancelled && !this.#isCancelled)
-      this.#best.addFailure("timeout");
-    else this.#best.add(response);
+    this.#best.add(response);
     return [...rests, ...this.#end(branch, status >= 600, now)];
   }
 
@@ -218,7 +215,7 @@ export class ResponseContext<T>
     const isDead = reason === "transport" || branch.state === "trying";
     const target = targetOf(branch.alternatives, branch.at);
     const failed: ResponseContextEffect<T>[] = isDead ? [{ kind: "target-failed", target }] : [];
-    if (isDead && this.#mayFailOver(branch)) return [...failed, this.#failOver(branch, index)];
+    if (isDead && mayFailOver(branch)) return [...failed, this.#failOver(branch, index)];
     this.#best.addFailure(reason);
     return [...failed, ...this.#end(branch, false, now)];
   }
@@ -229,16 +226,6 @@ export class ResponseContext<T>
     if (retryAfterS === undefined) return [];
     const target = targetOf(branch.alternatives, branch.at);
     return [{ kind: "target-failed", target, retryAfterS }];
-  }
-
-  /** Never once it rang there: the same phone must not ring twice. */
-  #mayFailOver({ state, isCancelled, at, alternatives }: Branch<T>): boolean {
-    return (
-      this.#phase.kind === "searching" &&
-      !isCancelled &&
-      state !== "ringing" &&
-      at + 1 < alternatives.length
-    );
   }
 
   #failOver(branch: Branch<T>, index: number): ResponseContextEffect<T> {
@@ -313,6 +300,10 @@ export class ResponseContext<T>
 }
 
 const isPending = <T>({ state }: Branch<T>): boolean => state !== "accepted" && state !== "ended";
+
+/** Never once it rang there: the same phone must not ring twice. */
+const mayFailOver = <T>({ state, isCancelled, at, alternatives }: Branch<T>): boolean =>
+  !isCancelled && state !== "ringing" && at + 1 < alternatives.length;
 
 function targetOf<T>(alternatives: Alternatives<T>, at: number): T {
   const target = alternatives[at];

@@ -163,6 +163,14 @@ const CASES: readonly Case[] = [
     [20_003, timeout(2), "dead c, 408, done"],
   ],
   [
+    "groups: after the last, those that were cancelled are waited for all the same",
+    { groupMs: 20_000 },
+    [0, start("a", "b"), "0:a", 20_000],
+    [20_000, tick, "cancel 0 no-answer, 1:b"],
+    [20_001, got(1, 404), ""],
+    [20_002, got(0, 200), "200", 20_002 + T1_64],
+  ],
+  [
     "groups: one that answers after its time still wins",
     { groupMs: 20_000 },
     [0, start("a", "b"), "0:a", 20_000],
@@ -186,6 +194,14 @@ const CASES: readonly Case[] = [
     [3, broken(0), "dead b, 0:c"],
     [4, got(0, 503, ["Retry-After", "30 (rest);duration=5"]), "dead c 30, 0:d"],
     [5, got(0, 200), "200", 5 + T1_64],
+  ],
+  [
+    "failover: what the dead server said is not counted for the next",
+    {},
+    [0, start("a>b>c"), "0:a"],
+    [1, got(0, 100), ""],
+    [2, broken(0), "dead a, 0:b"],
+    [3, timeout(0), "dead b, 0:c"],
   ],
   [
     "failover: never once it rang, nor when it timed out after an answer",
@@ -234,6 +250,14 @@ const CASES: readonly Case[] = [
     {},
     [0, start("a"), "0:a"],
     [1, broken(0), "dead a, own 500, done"],
+  ],
+  [
+    "a 2xx of a branch that had refused passes, and the others are still waited for",
+    {},
+    [0, start("a b"), "0:a, 1:b"],
+    [1, got(0, 486), ""],
+    [2, got(0, 200), "200, cancel 1 answered-elsewhere", 2 + 3 * T1_64],
+    [3, got(1, 487), "", 2 + T1_64],
   ],
   [
     "CANCEL: all pending branches once; 487 when they have ended (16.10)",
