@@ -20,6 +20,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import type { Binding } from "../../../controller/core/bindings.ts";
 import {
@@ -331,4 +332,4 @@ test("kill -9 at any moment: all that was acknowledged is there", async () => {
   assert.ok(acknowledged >= 50 * KILLS);
 });
 
-const WRITER = join(import.meta.dirname, "state-writer.ts");
+const WRITER = fileURLToPath(import.meta.resolve("./state-writer.ts"));
