@@ -46,8 +46,11 @@ export const DEFAULT_SIP_TRANSPORT_LIMITS: SipTransportLimits = {
   connections: 4096,
   connectionsPerAddress: 256,
   messagesPerSecond: Number.POSITIVE_INFINITY,
-  messageBurst: 1_000,
+  messageBurst: Number.POSITIVE_INFINITY,
 };
+
+/** What one address may send at once is, unless said otherwise, its rate for this time. */
+const BURST_S = 2;
 
 /** A message as it came in. */
 export interface SipArrival {
@@ -115,10 +118,12 @@ class SocketTransport implements SipTransportHandle {
   constructor(setting: SipTransportSetting) {
     this.#setting = setting;
     const limits = { ...DEFAULT_SIP_TRANSPORT_LIMITS, ...setting.limits };
+    const { messagesPerSecond } = limits;
+    const messageBurst = setting.limits?.messageBurst ?? BURST_S * messagesPerSecond;
     const common = {
       onMessage: (message: SipMessage, flow: FlowId, peer: Peer): void =>
         setting.onMessage({ message, flow, peer }),
-      rate: new MessageRate(limits),
+      rate: new MessageRate({ messagesPerSecond, messageBurst }),
       counters: this.counters,
       log: setting.log,
     };

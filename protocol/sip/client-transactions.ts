@@ -9,22 +9,19 @@ import { FlowMembers } from "./flow-members.ts";
 import { InviteClient, type InviteClientEffect } from "./invite-client.ts";
 import type { SipRequest, SipResponse } from "./message.ts";
 import { NonInviteClient } from "./non-invite-client.ts";
-import { type ClientInput, hopCancel, type SipTimers } from "./transaction.ts";
+import type { ClientInput, SipTimers } from "./transaction.ts";
 import type { Arrival, TransactionEffect } from "./transaction-events.ts";
 import { clientKey } from "./transaction-key.ts";
 
 interface Client {
   readonly key: string;
   readonly machine: InviteClient | NonInviteClient;
-  readonly request: SipRequest;
   readonly to: FlowId | Target;
   /** A CANCEL made here: nobody waits for what becomes of it. */
   readonly silent: boolean;
   flow: FlowId | undefined;
   ended: boolean;
 }
-
-const NO_BODY = Buffer.alloc(0);
 
 export class ClientTransactions {
   readonly #timers: SipTimers;
@@ -58,17 +55,8 @@ export class ClientTransactions {
       request.method === "INVITE"
         ? new InviteClient(request, setting)
         : new NonInviteClient(request, setting);
-    const bare = { ...request, body: NO_BODY };
     const { silent } = options;
-    const client: Client = {
-      key,
-      machine,
-      request: bare,
-      to,
-      silent,
-      flow: undefined,
-      ended: false,
-    };
+    const client: Client = { key, machine, to, silent, flow: undefined, ended: false };
     this.#clients.set(key, client);
     if (typeof to === "string") this.#bindFlow(client, to);
     this.#run(client, { kind: "start" }, now, effects);
@@ -153,7 +141,7 @@ export class ClientTransactions {
         effects.push({ kind: "send", message: effect.message, to: client.flow ?? client.to, key });
         break;
       case "send-cancel":
-        this.#sendCancel(client, now, effects);
+        this.#sendCancel(client, effect.request, now, effects);
         break;
       case "deliver":
         if (silent || arrival === undefined) break;
@@ -173,8 +161,12 @@ export class ClientTransactions {
     }
   }
 
-  #sendCancel(client: Client, now: Millis, effects: TransactionEffect[]): void {
-    const options = { timerC: false, silent: true };
-    this.start(hopCancel(client.request), client.flow ?? client.to, options, now, effects);
+  #sendCancel(
+    { flow, to }: Client,
+    cancel: SipRequest,
+    now: Millis,
+    effects: TransactionEffect[],
+  ): void {
+    this.start(cancel, flow ?? to, { timerC: false, silent: true }, now, effects);
   }
 }

@@ -10,6 +10,7 @@ import {
   type ClientInput,
   earliest,
   hopAck,
+  hopCancel,
   isDue,
   isFinal,
   isSuccess,
@@ -18,37 +19,46 @@ import {
 } from "./transaction.ts";
 
 export type InviteClientInput = ClientInput | { readonly kind: "cancel" };
-/** `send-cancel`: now a CANCEL may go out, as a transaction of its own. */
-export type InviteClientEffect = ClientEffect | { readonly kind: "send-cancel" };
+/** `send-cancel`: now this CANCEL may go out, as a transaction of its own. */
+export type InviteClientEffect =
+  | ClientEffect
+  | { readonly kind: "send-cancel"; readonly request: SipRequest };
 
 export interface InviteClientSetting extends TransactionSetting {
   /** A proxy's branch is cancelled when it rings too long; a caller rings as long as he likes. */
   readonly timerC: boolean;
 }
 
+/** The request is kept as long as it, its ACK or its CANCEL may have to be sent. */
 type State =
-  | { kind: "idle" }
+  | { kind: "idle"; request: SipRequest }
   | {
       kind: "calling";
+      request: SipRequest;
       timeoutAt: Millis;
       resendAt: Millis | undefined;
       intervalMs: number;
       cancelled: boolean;
     }
-  | { kind: "proceeding"; cancelAt: Millis | undefined; giveUpAt: Millis | undefined }
+  | {
+      kind: "proceeding";
+      request: SipRequest;
+      cancelAt: Millis | undefined;
+      giveUpAt: Millis | undefined;
+    }
   | { kind: "completed"; endAt: Millis; ack: SipRequest }
   | { kind: "accepted"; endAt: Millis }
   | { kind: "terminated" };
 
 const UNRELIABLE_TIMER_D_MS = 32_000; // §17.1.1.2
+const NO_BODY = Buffer.alloc(0);
 
 export class InviteClient implements Machine<InviteClientInput, InviteClientEffect> {
   readonly #setting: InviteClientSetting;
-  #request: SipRequest;
-  #state: State = { kind: "idle" };
+  #state: State;
 
   constructor(request: SipRequest, setting: InviteClientSetting) {
-    this.#request = request;
+    this.#state = { kind: "idle", request };
     this.#setting = setting;
   }
 
@@ -88,17 +98,19 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
   }
 
   get #pending(): boolean {
-    return ["idle", "calling", "proceeding"].includes(this.#state.kind);
+    const { kind } = this.#state;
+    return kind === "idle" || kind === "calling" || kind === "proceeding";
   }
 
   #start(now: Millis): readonly InviteClientEffect[] {
+    if (this.#state.kind !== "idle") return [];
     const { timers, reliable } = this.#setting;
-    const message = this.#request;
+    const message = this.#state.request;
+    const request = reliable ? { ...message, body: NO_BODY } : message;
     const intervalMs = timers.t1Ms;
     const resendAt = reliable ? undefined : now + intervalMs; // Timer A
     const timeoutAt = now + waitMs(timers); // Timer B
-    this.#state = { kind: "calling", timeoutAt, resendAt, intervalMs, cancelled: false };
-    if (reliable) this.#request = { ...message, body: Buffer.alloc(0) };
+    this.#state = { kind: "calling", request, timeoutAt, resendAt, intervalMs, cancelled: false };
     return [{ kind: "send", message }];
   }
 
@@ -108,8 +120,8 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
       case "calling":
       case "proceeding":
         return isFinal(response)
-          ? this.#receiveFinal(response, now)
-          : this.#receive1xx(response, now);
+          ? this.#receiveFinal(state.request, response, now)
+          : this.#receive1xx(state, response, now);
       case "completed":
         return isFinal(response) && !isSuccess(response)
           ? [{ kind: "send", message: state.ack }]
@@ -124,30 +136,38 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
     }
   }
 
-  #receive1xx(response: SipResponse, now: Millis): readonly InviteClientEffect[] {
-    const state = this.#state;
+  #receive1xx(
+    state: State & { kind: "calling" | "proceeding" },
+    response: SipResponse,
+    now: Millis,
+  ): readonly InviteClientEffect[] {
     const deliver: InviteClientEffect = { kind: "deliver", response };
     if (state.kind === "proceeding") {
       if (state.cancelAt !== undefined && response.status > 100)
         this.#state = { ...state, cancelAt: this.#timerC(now) };
       return [deliver];
     }
-    const cancelled = state.kind === "calling" && state.cancelled;
-    this.#state = { kind: "proceeding", cancelAt: this.#timerC(now), giveUpAt: undefined };
-    return cancelled ? [deliver, ...this.#cancel(now)] : [deliver];
+    const request = { ...state.request, body: NO_BODY };
+    const cancelAt = this.#timerC(now);
+    this.#state = { kind: "proceeding", request, cancelAt, giveUpAt: undefined };
+    return state.cancelled ? [deliver, ...this.#cancel(now)] : [deliver];
   }
 
   #timerC(now: Millis): Millis | undefined {
     return this.#setting.timerC ? now + this.#setting.timers.timerCMs : undefined;
   }
 
-  #receiveFinal(response: SipResponse, now: Millis): readonly InviteClientEffect[] {
+  #receiveFinal(
+    request: SipRequest,
+    response: SipResponse,
+    now: Millis,
+  ): readonly InviteClientEffect[] {
     const deliver: InviteClientEffect = { kind: "deliver", response };
     if (isSuccess(response)) {
       this.#state = { kind: "accepted", endAt: now + waitMs(this.#setting.timers) }; // Timer M
       return [deliver];
     }
-    const ack = hopAck(this.#request, response);
+    const ack = hopAck(request, response);
     const acknowledge: InviteClientEffect = { kind: "send", message: ack };
     if (this.#setting.reliable) return [acknowledge, deliver, ...this.#end()];
     this.#state = { kind: "completed", endAt: now + UNRELIABLE_TIMER_D_MS, ack };
@@ -159,8 +179,8 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
     if (state.kind === "calling") this.#state = { ...state, cancelled: true };
     if (state.kind !== "proceeding" || state.giveUpAt !== undefined) return [];
     const giveUpAt = now + waitMs(this.#setting.timers); // §9.1
-    this.#state = { kind: "proceeding", cancelAt: undefined, giveUpAt };
-    return [{ kind: "send-cancel" }];
+    this.#state = { ...state, cancelAt: undefined, giveUpAt };
+    return [{ kind: "send-cancel", request: hopCancel(state.request) }];
   }
 
   #tick(now: Millis): readonly InviteClientEffect[] {
@@ -186,7 +206,7 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
   #resend(state: State & { kind: "calling" }, now: Millis): readonly InviteClientEffect[] {
     const intervalMs = state.intervalMs * 2;
     this.#state = { ...state, intervalMs, resendAt: now + intervalMs };
-    return [{ kind: "send", message: this.#request }];
+    return [{ kind: "send", message: state.request }];
   }
 
   #fail(reason: "timeout" | "transport"): readonly InviteClientEffect[] {

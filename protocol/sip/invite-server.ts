@@ -17,7 +17,9 @@ import {
 } from "./transaction.ts";
 
 type State =
-  | { kind: "proceeding"; tryingAt: Millis | undefined; last: SipResponse | undefined }
+  /** Until somebody answers, the request's header is kept for a 100. */
+  | { kind: "proceeding"; tryingAt: Millis; headers: readonly HeaderRow[]; last: undefined }
+  | { kind: "proceeding"; tryingAt: undefined; last: SipResponse }
   | {
       kind: "completed";
       last: SipResponse;
@@ -31,14 +33,13 @@ type State =
 
 export class InviteServer implements Machine<ServerInput, ServerEffect> {
   readonly #setting: TransactionSetting;
-  readonly #headers: readonly HeaderRow[];
   #state: State;
 
   constructor(request: SipRequest, setting: TransactionSetting, now: Millis) {
     this.#setting = setting;
-    this.#headers = request.headers;
     const tryingAt = now + setting.timers.tryingMs;
-    this.#state = { kind: "proceeding", tryingAt, last: undefined };
+    const { headers } = request;
+    this.#state = { kind: "proceeding", tryingAt, headers, last: undefined };
   }
 
   /** True until a final response was given. */
@@ -122,7 +123,9 @@ export class InviteServer implements Machine<ServerInput, ServerEffect> {
     const state = this.#state;
     switch (state.kind) {
       case "proceeding":
-        return isDue(state.tryingAt, now) ? this.#respond(this.#trying(), now) : [];
+        return state.tryingAt !== undefined && state.tryingAt <= now
+          ? this.#respond(createResponse(state, 100), now)
+          : [];
       case "completed":
         if (state.timeoutAt <= now) return [{ kind: "failed", reason: "timeout" }, ...this.#end()];
         return isDue(state.resendAt, now) ? this.#resend(state, now) : [];
@@ -134,10 +137,6 @@ export class InviteServer implements Machine<ServerInput, ServerEffect> {
       default:
         return assertNever(state);
     }
-  }
-
-  #trying(): SipResponse {
-    return createResponse({ headers: this.#headers }, 100);
   }
 
   #resend(state: State & { kind: "completed" }, now: Millis): readonly ServerEffect[] {

@@ -14,10 +14,12 @@ import {
   waitMs,
 } from "./transaction.ts";
 
+/** The request is kept as long as it may have to be sent again. */
 type State =
-  | { kind: "idle" }
+  | { kind: "idle"; request: SipRequest }
   | {
       kind: "trying" | "proceeding";
+      request: SipRequest;
       timeoutAt: Millis;
       resendAt: Millis | undefined;
       intervalMs: number;
@@ -25,13 +27,14 @@ type State =
   | { kind: "completed"; endAt: Millis }
   | { kind: "terminated" };
 
+const NO_BODY = Buffer.alloc(0);
+
 export class NonInviteClient implements Machine<ClientInput, ClientEffect> {
   readonly #setting: TransactionSetting;
-  readonly #request: SipRequest;
-  #state: State = { kind: "idle" };
+  #state: State;
 
   constructor(request: SipRequest, setting: TransactionSetting) {
-    this.#request = request;
+    this.#state = { kind: "idle", request };
     this.#setting = setting;
   }
 
@@ -67,11 +70,15 @@ export class NonInviteClient implements Machine<ClientInput, ClientEffect> {
   }
 
   #start(now: Millis): readonly ClientEffect[] {
+    if (this.#state.kind !== "idle") return [];
+    const message = this.#state.request;
     const { timers, reliable } = this.#setting;
     const intervalMs = timers.t1Ms;
     const resendAt = reliable ? undefined : now + intervalMs; // Timer E
-    this.#state = { kind: "trying", timeoutAt: now + waitMs(timers), resendAt, intervalMs };
-    return [{ kind: "send", message: this.#request }];
+    const request = reliable ? { ...message, body: NO_BODY } : message;
+    const timeoutAt = now + waitMs(timers);
+    this.#state = { kind: "trying", request, timeoutAt, resendAt, intervalMs };
+    return [{ kind: "send", message }];
   }
 
   #receive(response: SipResponse, now: Millis): readonly ClientEffect[] {
@@ -96,7 +103,7 @@ export class NonInviteClient implements Machine<ClientInput, ClientEffect> {
     const { t2Ms } = this.#setting.timers;
     const intervalMs = state.kind === "proceeding" ? t2Ms : Math.min(state.intervalMs * 2, t2Ms);
     this.#state = { ...state, intervalMs, resendAt: now + intervalMs };
-    return [{ kind: "send", message: this.#request }];
+    return [{ kind: "send", message: state.request }];
   }
 
   #fail(reason: "timeout" | "transport"): readonly ClientEffect[] {

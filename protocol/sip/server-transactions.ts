@@ -19,8 +19,8 @@ import type { Via } from "./via.ts";
 interface Server extends Arrival {
   readonly key: string;
   readonly machine: InviteServer | NonInviteServer;
-  /** The top Via, stamped. */
-  readonly via: Via;
+  /** The stamped top Via, where the flow may get lost. */
+  readonly via: Via | undefined;
   /** Where responses go. */
   to: FlowId | Target;
   ended: boolean;
@@ -63,7 +63,7 @@ export class ServerTransactions {
     else if (request.method === "ACK") effects.push({ kind: "deliver-ack", request, flow, peer });
     else {
       const server = this.#create(keyed, now);
-      if (request.method === "CANCEL") this.#receiveCancel(request, server, now, effects);
+      if (request.method === "CANCEL") this.#receiveCancel(keyed, server, now, effects);
       else effects.push({ kind: "deliver-request", key, request, flow, peer });
     }
   }
@@ -92,7 +92,8 @@ export class ServerTransactions {
 
   /** Responses to what came by it now look for their own way (RFC 3261 §18.2.2). */
   closeFlow(flow: FlowId): void {
-    for (const server of this.#onFlow.of(flow)) server.to = lostFlowHop(server.via, server);
+    for (const server of this.#onFlow.of(flow))
+      if (server.via !== undefined) server.to = lostFlowHop(server.via, server);
   }
 
   failFlow(flow: FlowId, now: Millis, effects: TransactionEffect[]): void {
@@ -106,13 +107,15 @@ export class ServerTransactions {
   }
 
   #create({ request, via, key, flow, peer }: KeyedRequest, now: Millis): Server {
-    const setting = { timers: this.#timers, reliable: isReliableHop(flow) };
+    const reliable = isReliableHop(flow);
+    const setting = { timers: this.#timers, reliable };
     const machine =
       request.method === "INVITE"
         ? new InviteServer(request, setting, now)
         : new NonInviteServer(setting);
     const to = responseHop(via, { flow, peer });
-    const server = { key, machine, via, flow, peer, to, ended: false };
+    const kept = reliable ? via : undefined;
+    const server: Server = { key, machine, via: kept, flow, peer, to, ended: false };
     this.#servers.set(key, server);
     this.#onFlow.add(flow, server);
     this.#deadlines.set(key, machine.deadline());
@@ -121,12 +124,11 @@ export class ServerTransactions {
 
   /** One that matches no INVITE goes to the user: a proxy passes it on, a device says 481. */
   #receiveCancel(
-    request: SipRequest,
+    { key, request, via, flow, peer }: KeyedRequest,
     server: Server,
     now: Millis,
     effects: TransactionEffect[],
   ): void {
-    const { key, via, flow, peer } = server;
     const invite = this.#servers.get(serverKey(request, via, peer, "INVITE"));
     if (!(invite?.machine instanceof InviteServer)) {
       effects.push({ kind: "deliver-request", key, request, flow, peer });
