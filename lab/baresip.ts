@@ -39,6 +39,8 @@ export interface BaresipOptions {
 
 export interface BaresipEvent {
   readonly type: string;
+  /** The Call-ID. */
+  readonly id?: string;
   readonly param?: string;
 }
 
@@ -79,6 +81,8 @@ const RTP_PORTS = { alice: 20_000, bob: 30_000 } as const;
 const INDEX_STEP = 100;
 const RTP_PORT_COUNT = 99;
 const EVENT_TIMEOUT_MS = 10_000;
+/** Its decoder gives the two zeros of mu-law as 2 and -2, and every other value as G.711 has it. */
+const ITS_ZERO = 2;
 const REGISTRATION_S = 600;
 const REGISTERED = /: \{\d+\/.*\} 200 /;
 
@@ -173,7 +177,8 @@ function readHeard(directory: string): readonly Int16Array[] {
   return readdirSync(directory)
     .filter((name) => /^dump-.*-dec\.wav$/.test(name))
     .sort()
-    .map((name) => decodeWav(readFileSync(join(directory, name))).channels[0] ?? new Int16Array());
+    .map((name) => decodeWav(readFileSync(join(directory, name))).channels[0] ?? new Int16Array())
+    .map((sound) => sound.map((sample) => (Math.abs(sample) === ITS_ZERO ? 0 : sample)));
 }
 
 interface Response {

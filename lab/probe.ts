@@ -4,14 +4,18 @@
  */
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { type JsonObject, LabProcess } from "./lab-process.ts";
+import { LabProcess } from "./lab-process.ts";
 import type { Network } from "./network.ts";
 import { LEAVES } from "./topology.ts";
 import { encodeUdpFrame, type UdpEndpoint } from "./udp-frame.ts";
 
 const CHILD = fileURLToPath(new URL("./probe-child.ts", import.meta.url));
-/** A packet that has not come by then was dropped: the way takes well under a millisecond. */
-const ARRIVAL_TIMEOUT_MS = 200;
+/** The gateway is slow or broken if what it always lets through has not come by then. */
+const WITNESS_TIMEOUT_MS = 10_000;
+/** How much later than its witness a packet may come: two processors may swap them. */
+const OVERTAKEN_MS = 50;
+/** Discard (RFC 863): no media port, so that no pinhole is needed. */
+const WITNESS_PORT = 9;
 const SERIAL_BYTES = 8;
 /** Ends every test packet, before its serial. Its first octet has the version bits of no RTP. */
 export const PROBE_MAGIC = Buffer.from("KHPROBE!", "latin1");
@@ -45,14 +49,25 @@ export async function openProbes(network: Network): Promise<Probes> {
   if (ready.length !== 2) throw new Error("a probe did not start");
 
   const time: Probes["time"] = async (flow) => {
-    const serial = randomBytes(SERIAL_BYTES).toString("hex");
+    const [serial, witness] = [newSerial(), newSerial()];
+    const sender = hosts[flow.fromHost];
     const receiver = hosts[flow.fromHost === "alice" ? "bob" : "alice"];
-    const arrival = receiver
-      .event({ event: "seen", serial }, ARRIVAL_TIMEOUT_MS)
-      .catch((): undefined => undefined);
+    const from = receiver.lines.length;
+    const seen = (serials: readonly string[], timeoutMs: number) =>
+      receiver.line(
+        "probe",
+        (line) => serials.some((each) => line.includes(each)),
+        timeoutMs,
+        from,
+      );
+    const first = seen([serial, witness], WITNESS_TIMEOUT_MS);
     const sentMs = performance.timeOrigin + performance.now();
-    hosts[flow.fromHost].send({ inject: frameOf(flow, serial).toString("base64") });
-    return { sentMs, arrivedMs: arrivalTime(await arrival) };
+    sender.send({ inject: frameOf(flow, serial).toString("base64") });
+    sender.send({ inject: frameOf(witnessOf(flow), witness).toString("base64") });
+    const line = await first;
+    if (line.includes(serial)) return { sentMs, arrivedMs: arrivalTime(line) };
+    const late = await seen([serial], OVERTAKEN_MS).catch((): undefined => undefined);
+    return { sentMs, arrivedMs: late && arrivalTime(late) };
   };
   return {
     time,
@@ -87,6 +102,15 @@ function frameOf(flow: Flow, serial: string): Buffer {
   });
 }
 
-function arrivalTime(event: JsonObject | undefined): number | undefined {
-  return typeof event?.["atMs"] === "number" ? event["atMs"] : undefined;
+/** What takes the same way behind a probe and always arrives: when it has, the probe was dropped. */
+function witnessOf({ fromHost }: Flow): Flow {
+  const [from, to] = fromHost === "alice" ? [LEAVES.alice, LEAVES.bob] : [LEAVES.bob, LEAVES.alice];
+  const end = ({ address }: { readonly address: string }) => ({ address, port: WITNESS_PORT });
+  return { fromHost, from: end(from), to: end(to) };
+}
+
+const newSerial = (): string => randomBytes(SERIAL_BYTES).toString("hex");
+
+function arrivalTime(line: string): number {
+  return (JSON.parse(line) as { readonly atMs: number }).atMs;
 }

@@ -60,12 +60,8 @@ export async function readRecording(
   call: CallReport,
   results: string,
 ): Promise<Recorded> {
-  mkdirSync(results, { recursive: true });
   const { id, shown } = await closedRecording(site, call.callId);
-  const [wav, pcapng] = [join(results, "call.wav"), join(results, "call.pcapng")];
-  runKeyhole(["recordings", "export", id, "--wav", wav, "--pcapng", pcapng, ...access(site)]);
-  const { sampleRateHz, channels } = decodeWav(readFileSync(wav));
-  const [left = new Int16Array(), right = new Int16Array()] = channels;
+  const { wav, pcapng, sampleRateHz, left, right } = exportSound(site, id, results);
   const alice = matchSpeech(left, readFileSync(call.phones.alice.wireFile));
   const bob = matchSpeech(right, readFileSync(call.phones.bob.wireFile));
   return {
@@ -76,6 +72,35 @@ export async function readRecording(
     samplesEqual: alice.kind === "equal" && bob.kind === "equal",
     streams: { caller: countsOf(shown, "caller"), callee: countsOf(shown, "callee") },
   };
+}
+
+/** What each party said, as the store has it. */
+export interface RecordedSound {
+  readonly verdict: string;
+  readonly verified: boolean;
+  readonly caller: Int16Array;
+  readonly callee: Int16Array;
+}
+
+/** As `readRecording`, for phones that keep no account of their own. */
+export async function readRecordedSound(
+  site: Pick<Site, "store" | "keys">,
+  callId: string,
+  results: string,
+): Promise<RecordedSound> {
+  const { id, shown } = await closedRecording(site, callId);
+  const { left, right } = exportSound(site, id, results);
+  const verified = isVerified(site, id);
+  return { verdict: shown.verdict.kind, verified, caller: left, callee: right };
+}
+
+function exportSound(site: Pick<Site, "store" | "keys">, id: string, results: string) {
+  mkdirSync(results, { recursive: true });
+  const [wav, pcapng] = [join(results, "call.wav"), join(results, "call.pcapng")];
+  runKeyhole(["recordings", "export", id, "--wav", wav, "--pcapng", pcapng, ...access(site)]);
+  const { sampleRateHz, channels } = decodeWav(readFileSync(wav));
+  const [left = new Int16Array(), right = new Int16Array()] = channels;
+  return { wav, pcapng, sampleRateHz, left, right };
 }
 
 /** Every recording that the store holds, oldest first. */

@@ -66,6 +66,9 @@ export interface SiteOptions {
   readonly logLevel?: "info" | "debug";
   /** Given, the controller finds a relay's socket in place of the agent's. */
   readonly agentDelayMs?: number;
+  readonly changeController?: (config: Config) => Config;
+  /** More files beside the controller's configuration, by name. */
+  readonly controllerFiles?: Readonly<Record<string, string>>;
 }
 
 /** A site's folder names the process that made it. */
@@ -81,7 +84,8 @@ const PHONE_FILES: Readonly<Record<PhoneName, readonly string[]>> = {
 };
 
 /** Makes the folder; it is removed when this process ends, if not before. */
-export function createSite({ logLevel = "info", agentDelayMs }: SiteOptions = {}): Site {
+export function createSite(options: SiteOptions = {}): Site {
+  const { logLevel = "info", agentDelayMs, changeController = (config) => config } = options;
   sweepSites();
   const directory = mkdtempSync(join(tmpdir(), `kh-${process.pid}-`));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
@@ -94,12 +98,13 @@ export function createSite({ logLevel = "info", agentDelayMs }: SiteOptions = {}
   const relaySocket = join(directory, "relay/agent.sock");
   const controllerAgentSocket = agentDelayMs === undefined ? paths.controlSocket : relaySocket;
   const configs: Readonly<Record<GatewayProgram, Config>> = {
-    controller: controllerConfig(controllerAgentSocket, logLevel),
+    controller: changeController(controllerConfig(controllerAgentSocket, logLevel)),
     agent: agentConfig(paths, logLevel),
     recorder: recorderConfig(paths, logLevel),
   };
   const write = (program: GatewayProgram): string =>
     writeProgram(directory, program, configs[program]);
+  writeOwned(join(directory, "controller"), options.controllerFiles ?? {}, IDENTITIES.controller);
   let phoneConfigs = 0;
   return {
     ...{ ...paths, controllerAgentSocket, directory, keys, logs, remove },
@@ -180,6 +185,18 @@ function ownFolder(path: string, uid: number, gid: number, mode: number): void {
   mkdirSync(path, { recursive: true });
   chownSync(path, uid, gid);
   chmodSync(path, mode);
+}
+
+function writeOwned(
+  folder: string,
+  files: Readonly<Record<string, string>>,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+): void {
+  ownFolder(folder, uid, gid, 0o700);
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(folder, name), text, { mode: 0o400 });
+    chownSync(join(folder, name), uid, gid);
+  }
 }
 
 function copyOwned(file: string, folder: string, uid: number, gid: number): void {
