@@ -13,7 +13,8 @@ const DEFAULT_APPLY_TIMEOUT_MS = 2000;
 const MAX_APPLY_TIMEOUT_MS = 30_000; // an INVITE that waits longer has lost its caller
 /** Timer C is more than three minutes (RFC 3261 §16.6 item 11). */
 const MIN_TIMER_C_MS = 180_001;
-const MIN_SESSION_EXPIRES_S = 90; // RFC 4028 §4
+/** RFC 4028 §4. */
+export const MIN_SESSION_EXPIRES_S = 90;
 
 const UNSPECIFIED: readonly string[] = ["0.0.0.0", "::"];
 
@@ -39,10 +40,7 @@ const credentials = { certificate: path, key: path, anchors: z.array(path).min(1
 /** One user, here and in a file of users. */
 export const userSchema = z.strictObject({
   aor,
-  /**
-   * File with the SHA-256 of `user:realm:password`, 64 hex digits, or a row `MD5 …` of 32 more:
-   * the user may use digest.
-   */
+  /** File with the SHA-256 of `user:realm:password` in hex, MD5 on another line: he may use digest. */
   ha1: path.optional(),
   /** Where his media may come from beside the address that his signalling comes from. */
   addresses: z.array(address).default([]),

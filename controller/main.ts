@@ -1,17 +1,19 @@
 /**
  * `keyhole controller`: gives up the rights it does not need, reads its files, serves until it is
- * told to stop.
+ * told to stop, and reads them again on SIGHUP.
  */
 import { Command } from "commander";
 import { usageExitCode } from "../runtime/command-line.ts";
-import { readConfig } from "../runtime/config-file.ts";
-import { createLogger } from "../runtime/logger.ts";
+import { ConfigError, readConfig, resolveConfigPath } from "../runtime/config-file.ts";
+import { createLogger, type Logger } from "../runtime/logger.ts";
 import { assumeRights } from "../runtime/rights.ts";
 import { stopSignal } from "../runtime/stop-signal.ts";
 import { type ControllerConfig, controllerSchema } from "./config.ts";
 import { describeConfig } from "./describe-config.ts";
 import { loadCredentials } from "./io/credentials.ts";
-import { runController } from "./io/run-controller.ts";
+import { isRecordingRequired, userRowsOf } from "./io/policies.ts";
+import { type Loaded, type RunningController, runController } from "./io/run-controller.ts";
+import { UserStore } from "./io/user-store.ts";
 
 interface Options {
   readonly config: string;
@@ -24,8 +26,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (typeof options === "number") return options;
   const config = readConfig(options.config, controllerSchema);
   if (options.check === true) {
-    loadCredentials(options.config, config);
-    process.stdout.write(`${describeConfig(config)}\n`);
+    const { users } = load(options.config, config);
+    process.stdout.write(`${describeConfig(config)}\nusers         ${users.size} in all\n`);
     return 0;
   }
   assumeRights({ capabilities: [], network: "shared" }, config.process);
@@ -46,12 +48,42 @@ function parseOptions(argv: readonly string[]): Options | number {
   }
 }
 
+/** Everything that the configuration names. @throws ConfigError */
+function load(file: string, config: ControllerConfig): Loaded {
+  const credentials = loadCredentials(file, config);
+  const resolved = (path: string | undefined) =>
+    path === undefined ? undefined : resolveConfigPath(file, path);
+  const users = UserStore.open({
+    rows: userRowsOf(config, credentials),
+    book: { file: resolved(config.users?.file), database: resolved(config.users?.database) },
+    domains: config.domains,
+    mustRecord: isRecordingRequired(config),
+  });
+  return { config, credentials, users, stateFile: resolved(config.state?.database) };
+}
+
 async function serve(file: string, config: ControllerConfig): Promise<void> {
   const log = createLogger("controller", config.log.level);
-  const credentials = loadCredentials(file, config);
   const stopped = stopSignal();
-  const controller = await runController(config, credentials, log);
+  const controller = await runController(load(file, config), log);
+  let reloading = Promise.resolve();
+  const onHangup = () => {
+    reloading = reloading.then(() => reload(file, controller, log));
+  };
+  process.on("SIGHUP", onHangup);
   log.info({ listen: config.listen }, "ready");
   log.info({ signal: await stopped }, "stopping");
+  process.off("SIGHUP", onHangup);
   await controller.stop();
+}
+
+/** A file with a fault changes nothing. */
+async function reload(file: string, controller: RunningController, log: Logger): Promise<void> {
+  try {
+    await controller.reload(load(file, readConfig(file, controllerSchema)));
+    log.info("configuration read again");
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.error({ faults: error.faults }, "configuration is faulty, the old one stays");
+  }
 }

@@ -1,64 +1,77 @@
 /**
- * The calls now known, found by dialog, by transaction, by session and by the name that the
- * shells use. Pure. A call is forgotten a while after it has ended, and only then.
+ * The calls now known, found by the name that the shells use, by server transaction and by session,
+ * and how many each user has. Pure. A call is forgotten a while after it has ended, and only then.
  */
-import type { Peer } from "../../protocol/sip/flow.ts";
-import { headerValue, type SipMessage, type SipRequest } from "../../protocol/sip/message.ts";
-import { messageTag } from "../../protocol/sip/name-addr.ts";
-import type { Call } from "./call.ts";
+import type { Machine, Millis } from "../../protocol/machine.ts";
+import type { SipRequest } from "../../protocol/sip/message.ts";
+import type { CallEffect, CallInput } from "./call-port.ts";
 import type { CallId, OrderHead } from "./controller-port.ts";
+import type { DialogSet } from "./dialog-table.ts";
+import type { Neighbour } from "./neighbourhood.ts";
+import type { Party } from "./party.ts";
 import type { Placing } from "./placing.ts";
+
+/** What a record needs of its call. */
+export interface CallMachine extends Machine<CallInput, CallEffect> {
+  readonly isOver: boolean;
+  /** When a call that is over may be forgotten. */
+  readonly forgetAt: Millis | undefined;
+  hasDialog(tag: string): boolean;
+}
+
+/** The INVITE of a call, as long as it can be answered. */
+export interface Beginning {
+  readonly invite: SipRequest;
+  readonly serverKey: string;
+  readonly placing: Placing;
+  readonly from: Neighbour;
+}
 
 export interface CallRecord {
   readonly id: CallId;
   /** As `log` shows it. */
   readonly label: string;
-  readonly call: Call;
-  readonly callerTag: string;
-  readonly invite: SipRequest;
-  /** Server transaction of the INVITE. */
-  readonly serverKey: string;
-  /** Its client transaction, once it has gone on. */
-  clientKey: string | undefined;
+  readonly call: CallMachine;
+  readonly dialogs: DialogSet;
+  /** Absent in a call that a restart took over. */
+  readonly beginning: Beginning | undefined;
+  /** Of the INVITE. */
+  readonly cseq: number;
+  /** Addresses of record of our users in it. */
+  readonly users: readonly string[];
+  readonly parties: { readonly caller: Party; readonly callee: Party };
+  readonly mustRecord: boolean;
+  readonly emergency: boolean;
   readonly sessions: Set<string>;
-  readonly callerAor: string;
-  /** The connection that the caller used last, authenticated. */
-  callerFlow: string;
-  callerPeer: Peer;
-  /** Canonical addresses of the callees' Contacts, by tag: where a dialog's requests may come from. */
-  readonly contacts: Map<string, string>;
-  /** What it was placed with: the request without our Route, and where it goes. */
-  readonly placing: Placing;
   readonly order: OrderHead;
-}
-
-/** Which party of a call sent a request of one of its dialogs. */
-export interface DialogSide {
-  readonly record: CallRecord;
-  readonly side: "caller" | "callee";
-  /** The callee's tag, which names the dialog within the call. */
-  readonly tag: string;
+  /** It counts against the limits of its users. */
+  isCounted: boolean;
+  isSaved: boolean;
 }
 
 export class CallTable {
   readonly #byId = new Map<CallId, CallRecord>();
-  readonly #byDialog = new Map<string, CallRecord>();
-  readonly #byTransaction = new Map<string, CallRecord>();
+  readonly #byServer = new Map<string, CallRecord>();
   readonly #bySession = new Map<string, CallRecord>();
+  readonly #counts = new Map<string, number>();
+  #running = 0;
 
+  /** Those that ended a while ago included. */
   get size(): number {
     return this.#byId.size;
   }
 
-  add(record: CallRecord): void {
-    this.#byId.set(record.id, record);
-    this.#byDialog.set(dialogKey(callIdOf(record.invite), record.callerTag), record);
-    this.#byTransaction.set(record.serverKey, record);
+  /** Calls that are not over. */
+  get running(): number {
+    return this.#running;
   }
 
-  addClient(record: CallRecord, clientKey: string): void {
-    record.clientKey = clientKey;
-    this.#byTransaction.set(clientKey, record);
+  add(record: CallRecord): void {
+    this.#byId.set(record.id, record);
+    if (record.beginning !== undefined) this.#byServer.set(record.beginning.serverKey, record);
+    for (const session of record.sessions) this.#bySession.set(session, record);
+    for (const aor of record.users) this.#counts.set(aor, this.callsOf(aor) + 1);
+    this.#running += 1;
   }
 
   addSession(record: CallRecord, session: string): void {
@@ -70,41 +83,35 @@ export class CallTable {
     return this.#byId.get(id);
   }
 
-  ofTransaction(key: string): CallRecord | undefined {
-    return this.#byTransaction.get(key);
+  ofServer(key: string): CallRecord | undefined {
+    return this.#byServer.get(key);
   }
 
   ofSession(session: string): CallRecord | undefined {
     return this.#bySession.get(session);
   }
 
-  /** The call that this caller made with this Call-ID. */
-  ofCaller(message: SipMessage): CallRecord | undefined {
-    return this.#byDialog.get(dialogKey(callIdOf(message), messageTag(message, "From") ?? ""));
+  /** Calls that a user takes part in. */
+  callsOf(aor: string): number {
+    return this.#counts.get(aor) ?? 0;
   }
 
-  /** The call and side of a request with both tags, if they name a dialog of ours. */
-  ofDialog(request: SipRequest): DialogSide | undefined {
-    const [from, to] = [messageTag(request, "From") ?? "", messageTag(request, "To") ?? ""];
-    const callId = callIdOf(request);
-    const made = this.#byDialog.get(dialogKey(callId, from));
-    if (made?.call.hasDialog(to) === true) return { record: made, side: "caller", tag: to };
-    const taken = this.#byDialog.get(dialogKey(callId, to));
-    return taken?.call.hasDialog(from) === true
-      ? { record: taken, side: "callee", tag: from }
-      : undefined;
+  /** The call is over: it counts no more. */
+  settle(record: CallRecord): void {
+    if (!record.isCounted) return;
+    record.isCounted = false;
+    this.#running -= 1;
+    for (const aor of record.users) {
+      const left = this.callsOf(aor) - 1;
+      if (left > 0) this.#counts.set(aor, left);
+      else this.#counts.delete(aor);
+    }
   }
 
   forget(record: CallRecord): void {
+    this.settle(record);
     this.#byId.delete(record.id);
-    const dialog = dialogKey(callIdOf(record.invite), record.callerTag);
-    // The caller may have used the same Call-ID for a new call meanwhile.
-    if (this.#byDialog.get(dialog) === record) this.#byDialog.delete(dialog);
-    this.#byTransaction.delete(record.serverKey);
-    if (record.clientKey !== undefined) this.#byTransaction.delete(record.clientKey);
+    if (record.beginning !== undefined) this.#byServer.delete(record.beginning.serverKey);
     for (const session of record.sessions) this.#bySession.delete(session);
   }
 }
-
-const callIdOf = (message: SipMessage): string => headerValue(message, "Call-ID") ?? "";
-const dialogKey = (callId: string, tag: string): string => JSON.stringify([callId, tag]);

@@ -1,74 +1,104 @@
 /**
- * The controller's core: a call-stateful proxy (RFC 3261 §16) that lets a sealed call on only with
- * its holes open. It hands what it is told to the call that it concerns, and passes on the rest.
- * Pure.
+ * The controller's core: a call-stateful proxy and registrar (RFC 3261 §10, §16) that lets media
+ * in only with its holes open. It hands what it is told to the part that it concerns. Pure.
  *
  * ```text
- *   transactions ──deliver-*──▶ ┌──────┐ ──inspect-*──▶ body inspector
- *        ▲                      │ core │ ──put, close─▶ order sealer, agent client
- *        └─────transaction───── └──────┘ ◀─results───── both
+ *   transactions ──deliver-*──▶ triage ─▶ calls ──inspect──▶ body inspector
+ *        ▲                        │         │ ──put, close──▶ order sealer, agent client
+ *        │                        ▼         ▼
+ *        └──transaction──────── forwards, registrar ──store-*──▶ database
  * ```
  */
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
-import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
-import type { FlowId, Target } from "../../protocol/sip/flow.ts";
+import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import { forwardResponse, upstreamFinal } from "../../protocol/sip/proxy.ts";
 import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import { noteContact } from "./call-contacts.ts";
-import type { CallEffect } from "./call-effect.ts";
-import type { CallInput } from "./call-input.ts";
-import { type CallRecord, CallTable } from "./call-table.ts";
-import type { ControllerEffect, ControllerInput, ControllerSetting } from "./controller-port.ts";
-import type { Neighbour } from "./forward.ts";
+import type { Binding } from "./bindings.ts";
+import { admitCall } from "./call-limits.ts";
+import type { CallInput } from "./call-port.ts";
+import { Calls } from "./calls.ts";
+import type {
+  ControllerEffect,
+  ControllerInput,
+  ControllerRules,
+  ControllerSetting,
+} from "./controller-port.ts";
+import { DialogTable } from "./dialog-table.ts";
+import { type ForwardEffect, Forwards } from "./forwards.ts";
 import { Gatekeeper } from "./gatekeeper.ts";
-import { newCallRecord } from "./new-call.ts";
-import type { Placing } from "./placing.ts";
-import { type Relay, Relays } from "./relays.ts";
+import { amendFor } from "./identity.ts";
+import { Neighbourhood } from "./neighbourhood.ts";
+import { noteCallee, noteSender } from "./note-party.ts";
+import type { Owner } from "./owner.ts";
+import { Registrations } from "./registrations.ts";
+import { Relays } from "./relays.ts";
+import type { SavedCall } from "./saved-call.ts";
 import { SeenBodies } from "./seen-bodies.ts";
-import { respond, Sender, transaction } from "./sender.ts";
-import { type Decision, type Rejection, Triage } from "./triage.ts";
-import { refusalOf } from "./verdict.ts";
+import { Sender } from "./sender.ts";
+import type { Site } from "./site.ts";
+import { type Decision, Triage } from "./triage.ts";
 
 /** Calls known at one time, those that ended a while ago included. */
 export const MAX_CALLS = 10_000;
-
-/** A request on its way through. */
-interface Passage {
-  readonly received: SipRequest;
-  /** Its server transaction. */
-  readonly key: string;
-  readonly from: Neighbour;
-  /** Without our own Route. */
-  readonly request: SipRequest;
-  readonly to: FlowId | Target;
-  /** Where that is, for our Via. */
-  readonly toward: Neighbour;
-  readonly dialog?: Relay["dialog"] & {};
-}
+/** 64*T1, as long as T1 is what RFC 3261 says. */
+export const ACCEPTED_MS = 32_000;
 
 export class Controller implements Machine<ControllerInput, ControllerEffect> {
   readonly #setting: ControllerSetting;
-  readonly #calls = new CallTable();
-  readonly #relays = new Relays();
   readonly #seen = new SeenBodies();
-  readonly #deadlines = new DeadlineQueue();
+  readonly #dialogs = new DialogTable();
+  readonly #forwards: Forwards<Owner>;
+  readonly #calls: Calls;
+  readonly #relays: Relays;
+  readonly #registrations: Registrations;
   readonly #triage: Triage;
   readonly #sender: Sender;
+  #rules: ControllerRules;
+  #site: Site;
 
   constructor(setting: ControllerSetting) {
     this.#setting = setting;
-    this.#sender = new Sender(setting);
-    const { sip: policy, nonceKey, random } = setting;
-    const gatekeeper = new Gatekeeper({ policy, nonceKey, random });
-    this.#triage = new Triage({ setting, gatekeeper, calls: this.#calls });
+    this.#rules = setting;
+    this.#site = siteOf(setting, setting);
+    const { random, acceptedMs = ACCEPTED_MS } = setting;
+    const site = () => this.#site;
+    const settle = (effects: readonly ForwardEffect<Owner>[], now: Millis) =>
+      this.#settle(effects, now);
+    this.#sender = new Sender({ random, rules: () => this.#rules });
+    const neighbourhood = () => this.#site.neighbourhood;
+    this.#forwards = new Forwards({ sender: this.#sender, neighbourhood, random, acceptedMs });
+    const shared = { dialogs: this.#dialogs, forwards: this.#forwards, settle, amend: amendFor };
+    const making = () => ({ rules: this.#rules, seen: this.#seen, random });
+    this.#calls = new Calls({ ...shared, sender: this.#sender, making });
+    this.#relays = new Relays({ ...shared, neighbourhood, random });
+    this.#registrations = new Registrations({
+      site,
+      sender: this.#sender,
+      limits: setting.registrar,
+    });
+    const bindingsOf = (aor: string, now: Millis) => this.#registrations.lookup(aor, now);
+    this.#triage = new Triage({ site, dialogs: this.#dialogs, bindingsOf });
   }
 
   /** Calls now known. */
   get callCount(): number {
     return this.#calls.size;
+  }
+
+  /** Requests that wait for a final response. */
+  get pendingCount(): number {
+    return this.#forwards.pendingCount;
+  }
+
+  /** Takes over what an earlier run stored. */
+  restore(
+    bindings: readonly Binding[],
+    calls: readonly { readonly id: string; readonly saved: SavedCall }[],
+  ): void {
+    this.#registrations.load(bindings);
+    for (const { id, saved } of calls) this.#calls.restore(id, saved, this.#site);
   }
 
   handle(input: ControllerInput, now: Millis): readonly ControllerEffect[] {
@@ -80,20 +110,27 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "deliver-cancel":
         return this.#cancel(input.key, now);
       case "deliver-response":
-        return this.#respond(input.key, input.response, now);
+        return this.#respond(input.key, input.response, input, now);
       case "failed":
         return input.side === "client"
-          ? this.#respond(input.key, input.reason, now)
+          ? this.#fail(input.key, input.reason, now)
           : this.#cancel(input.key, now);
       case "dropped":
         return [{ kind: "dropped", reason: input.reason }];
-      case "offer-inspected":
-      case "answer-inspected":
-        return this.#run(this.#calls.get(input.call), input, now);
+      case "inspected":
+        return this.#calls.run(this.#calls.get(input.call), input, now);
       case "put-result":
       case "session-lost":
       case "recording-refused":
-        return this.#run(this.#calls.ofSession(input.session), input, now);
+        return this.#calls.run(this.#calls.ofSession(input.session), input, now);
+      case "located":
+        return this.#settle(this.#forwards.located(input.ref, input.targets, now), now);
+      case "flow-closed":
+        return this.#loseFlow(input.flow);
+      case "reload":
+        this.#rules = input.rules;
+        this.#site = siteOf(this.#setting, input.rules, this.#site);
+        return [];
       case "tick":
         return this.#tick(now);
       default:
@@ -102,9 +139,10 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   }
 
   deadline(): Millis | undefined {
-    const times = [this.#deadlines.next(), this.#relays.deadline()];
-    const set = times.filter((time) => time !== undefined);
-    return set.length === 0 ? undefined : Math.min(...set);
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const part of [this.#calls, this.#forwards, this.#dialogs, this.#registrations])
+      earliest = Math.min(earliest, part.deadline() ?? earliest);
+    return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
   }
 
   #request(
@@ -114,7 +152,6 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     now: Millis,
   ): readonly ControllerEffect[] {
     const decision = this.#triage.decide(received, arrival, now);
-    const passage = { received, key, from: arrival.peer };
     switch (decision.kind) {
       case "drop":
         return [];
@@ -122,17 +159,14 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
         return this.#sender.turnAway(received, key, decision.rejection);
       case "answer-options":
         return [this.#sender.answerOptions(received, key)];
-      case "relay":
-        return this.#pass({
-          ...passage,
-          request: decision.request,
-          to: decision.to,
-          toward: decision.to,
-        });
+      case "register":
+        return this.#registrations.register({ received, key, arrival, user: decision.user }, now);
       case "place":
-        return this.#place(received, key, arrival, decision.placing, now);
+        return this.#place(received, key, arrival, decision, now);
+      case "relay":
+        return this.#relays.begin({ received, key, arrival, relaying: decision.relaying }, now);
       case "in-dialog":
-        return this.#passInDialog(passage, arrival, decision, now);
+        return this.#passInDialog(received, key, arrival, decision, now);
       default:
         return assertNever(decision);
     }
@@ -142,180 +176,101 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     invite: SipRequest,
     serverKey: string,
     arrival: Arrival,
-    placing: Placing,
+    { placing }: Decision & { kind: "place" },
     now: Millis,
   ): readonly ControllerEffect[] {
-    const before = this.#calls.ofCaller(invite);
-    if (before !== undefined && !before.call.isOver)
-      return this.#sender.turnAway(invite, serverKey, { status: 482, reason: "Loop Detected" });
-    if (this.#calls.size >= (this.#setting.maxCalls ?? MAX_CALLS))
-      return this.#sender.turnAway(invite, serverKey, refusalOf("overloaded"));
-    const made = { invite, serverKey, arrival, placing, seen: this.#seen };
-    const record = newCallRecord(made, this.#setting, now);
-    this.#calls.add(record);
-    return this.#run(record, { kind: "start" }, now);
+    const before = this.#dialogs.ofCaller(invite);
+    const isRunning = this.#calls.get(before?.call)?.call.isOver === false;
+    const limits = { maxCalls: this.#setting.maxCalls ?? MAX_CALLS, calls: this.#calls, isRunning };
+    const refused = admitCall(placing, limits);
+    return refused === undefined
+      ? this.#calls.place({ invite, serverKey, arrival, placing }, now)
+      : this.#sender.turnAway(invite, serverKey, refused);
   }
 
   #passInDialog(
-    passage: Pick<Passage, "received" | "key" | "from">,
-    { flow, peer }: Arrival,
-    { request, to, dialog: { record, side, tag } }: Decision & { kind: "in-dialog" },
+    received: SipRequest,
+    key: string,
+    arrival: Arrival,
+    { passing }: Decision & { kind: "in-dialog" },
     now: Millis,
   ): readonly ControllerEffect[] {
-    const toward = typeof to === "string" ? record.callerPeer : to;
-    if (side === "caller") {
-      record.callerFlow = flow;
-      record.callerPeer = peer;
-    }
-    const ended = { kind: "dialog-ended", tag, reason: request.method } as const;
-    const dialog = { call: record.id, tag };
-    return [
-      ...(request.method === "BYE" ? this.#run(record, ended, now) : []),
-      ...this.#pass({ ...passage, request, to, toward, dialog }),
-    ];
-  }
-
-  #pass({
-    received,
-    key,
-    from,
-    request,
-    to,
-    toward,
-    dialog,
-  }: Passage): readonly ControllerEffect[] {
-    const leaving = this.#sender.leave(request, { from, to: toward });
-    if (leaving === undefined) return this.#sender.turnAway(received, key, UNREACHABLE);
-    const relay = { clientKey: leaving.key, serverKey: key, request: received };
-    this.#relays.add(dialog === undefined ? relay : { ...relay, dialog });
-    const timerC = received.method === "INVITE";
-    return [transaction({ kind: "request", request: leaving.request, to, timerC })];
+    noteSender(passing, arrival);
+    const record = this.#calls.get(passing.place.set.call);
+    return record === undefined
+      ? this.#relays.pass({ received, key, arrival, passing }, now)
+      : this.#calls.request(record, key, { received, passing, arrival }, now);
   }
 
   /** The ACK of a 2xx: no transaction, no answer. */
   #acknowledge(received: SipRequest, arrival: Arrival, now: Millis): readonly ControllerEffect[] {
     const decision = this.#triage.decide(received, arrival, now);
     if (decision.kind !== "in-dialog") return [];
-    const { request, to, dialog } = decision;
-    const { record, side, tag } = dialog;
-    const toward = typeof to === "string" ? record.callerPeer : to;
-    const leaving = this.#sender.leave(request, { from: arrival.peer, to: toward });
-    if (leaving === undefined) return [];
+    const { request, place } = decision.passing;
+    const { set, side, tag } = place;
+    const input: CallInput = { kind: "acknowledged", tag, side, ack: request };
     return [
-      ...(side === "caller" ? this.#run(record, { kind: "acknowledged", tag }, now) : []),
-      transaction({ kind: "send", message: leaving.request, to }),
+      ...this.#relays.acknowledge(decision.passing, arrival),
+      ...this.#calls.run(this.#calls.get(set.call), input, now),
     ];
   }
 
-  #cancel(serverKey: string, now: Millis): readonly ControllerEffect[] {
-    const record = this.#calls.ofTransaction(serverKey);
-    if (record !== undefined) return this.#run(record, { kind: "cancel" }, now);
-    const relay = this.#relays.ofServer(serverKey);
-    return relay?.request.method === "INVITE"
-      ? [transaction({ kind: "cancel", key: relay.clientKey })]
-      : [];
+  #cancel(key: string, now: Millis): readonly ControllerEffect[] {
+    return this.#calls.cancel(key, now) ?? this.#settle(this.#forwards.cancel(key, now), now);
   }
 
   #respond(
-    key: string,
-    outcome: SipResponse | FailureReason,
+    client: string,
+    response: SipResponse,
+    arrival: Arrival,
     now: Millis,
   ): readonly ControllerEffect[] {
-    if (typeof outcome !== "string" && outcome.status === 100) return [];
-    // One that lost the Vias behind ours leads nowhere; a final one is the last word all the same.
-    if (typeof outcome !== "string" && forwardResponse(outcome) === undefined)
-      return outcome.status < 200 ? [] : this.#respond(key, "transport", now);
-    const record = this.#calls.ofTransaction(key);
-    if (record !== undefined && typeof outcome !== "string") noteContact(record, outcome);
-    if (record !== undefined)
-      return typeof outcome === "string"
-        ? this.#run(record, { kind: "no-response", reason: outcome }, now)
-        : this.#run(record, { kind: "response", response: outcome }, now);
-    const relay = this.#relays.ofClient(key);
-    return relay === undefined ? [] : this.#passBack(relay, outcome, now);
+    const place = this.#forwards.placeOf(client);
+    if (place === undefined) return [];
+    const { owner } = place.forwarding;
+    const ended =
+      response.status >= 300 && owner.kind === "invite"
+        ? this.#calls.failBranch(owner.record, response, now)
+        : [];
+    if (response.status > 100 && response.status < 300)
+      noteCallee(owner, response, place.hop, arrival);
+    const passed = this.#settle(this.#forwards.receive(client, response, now), now);
+    return ended.length === 0 ? passed : [...ended, ...passed];
   }
 
-  /** Whoever does not know a dialog, or cannot be reached within it, has left it (RFC 5057 §5.1). */
-  #passBack(
-    relay: Relay,
-    outcome: SipResponse | FailureReason,
-    now: Millis,
-  ): readonly ControllerEffect[] {
-    const response = this.#relays.pass(relay, outcome, this.#sender.newTag(), now);
-    const back = response === undefined ? [] : [respond(relay.serverKey, response)];
-    const status = response?.status ?? 0;
-    if (relay.dialog === undefined || (status !== 481 && status !== 408)) return back;
-    const { call, tag } = relay.dialog;
-    const ended = { kind: "dialog-ended", tag, reason: `${status}` } as const;
-    return [...this.#run(this.#calls.get(call), ended, now), ...back];
+  #fail(client: string, reason: FailureReason, now: Millis): readonly ControllerEffect[] {
+    return this.#settle(this.#forwards.failed(client, reason, now), now);
   }
 
-  #run(record: CallRecord | undefined, input: CallInput, now: Millis): readonly ControllerEffect[] {
-    if (record === undefined) {
-      if (input.kind === "offer-inspected" && input.inspection.kind === "opened")
-        input.inspection.firstKey.cek.wipe();
-      return [];
-    }
-    const effects = record.call.handle(input, now);
-    this.#deadlines.set(record.id, record.call.deadline());
-    return effects.flatMap((effect) => this.#perform(record, effect, now));
+  #loseFlow(flow: FlowId): readonly ControllerEffect[] {
+    return this.#registrations.dropFlow(flow);
   }
 
-  #perform(record: CallRecord, effect: CallEffect, now: Millis): readonly ControllerEffect[] {
-    const { id, invite, placing, serverKey, order, label } = record;
-    switch (effect.kind) {
-      case "inspect-offer":
-        return [{ kind: "inspect-offer", call: id, request: placing.request }];
-      case "inspect-answer":
-        return [{ ...effect, call: id }];
-      case "put":
-        this.#calls.addSession(record, effect.put.session);
-        return [{ kind: "put", put: effect.put, order }];
-      case "close":
-        return [effect];
-      case "report":
-        return [{ ...effect, call: label }];
-      case "forward-invite":
-        return this.#forwardInvite(record, now);
-      case "forward-response": {
-        const response = upstreamFinal(invite, effect.response, { toTag: this.#sender.newTag() });
-        return response === undefined ? [] : [respond(serverKey, response)];
-      }
-      case "cancel-invite":
-        return record.clientKey === undefined
-          ? []
-          : [transaction({ kind: "cancel", key: record.clientKey })];
-      case "refuse":
-        return [this.#sender.refuse(invite, serverKey, effect.refusal)];
-      default:
-        return assertNever(effect);
-    }
-  }
-
-  #forwardInvite(record: CallRecord, now: Millis): readonly ControllerEffect[] {
-    const { request, to } = record.placing;
-    const leaving = this.#sender.leave(request, { from: record.callerPeer, to, recordRoute: true });
-    if (leaving === undefined)
-      return this.#run(record, { kind: "no-response", reason: "transport" }, now);
-    this.#calls.addClient(record, leaving.key);
-    return [transaction({ kind: "request", request: leaving.request, to, timerC: true })];
+  /** Hands responses to whoever the request was for. */
+  #settle(effects: readonly ForwardEffect<Owner>[], now: Millis): readonly ControllerEffect[] {
+    const settled: ControllerEffect[] = [];
+    for (const effect of effects)
+      if (effect.kind === "respond")
+        settled.push(...this.#calls.answer(effect.forwarding, effect.response, now));
+      else settled.push(effect);
+    return settled;
   }
 
   #tick(now: Millis): readonly ControllerEffect[] {
-    this.#relays.tick(now);
-    const effects: ControllerEffect[] = [];
-    for (
-      let id = this.#deadlines.takeDue(now);
-      id !== undefined;
-      id = this.#deadlines.takeDue(now)
-    ) {
-      const record = this.#calls.get(id);
-      if (record === undefined) continue;
-      if ((record.call.forgetAt ?? Number.POSITIVE_INFINITY) <= now) this.#calls.forget(record);
-      else effects.push(...this.#run(record, { kind: "tick" }, now));
-    }
-    return effects;
+    this.#dialogs.tick(now);
+    return [
+      ...this.#settle(this.#forwards.tick(now), now),
+      ...this.#calls.tick(now),
+      ...this.#registrations.expire(now),
+    ];
   }
 }
 
-const UNREACHABLE: Rejection = { status: 500, reason: "Server Internal Error" };
+function siteOf(setting: ControllerSetting, rules: ControllerRules, before?: Site): Site {
+  const { nonceKey, random } = setting;
+  const neighbourhood = new Neighbourhood(rules.sip);
+  const gatekeeper =
+    before?.gatekeeper.with(rules.sip, neighbourhood) ??
+    new Gatekeeper({ policy: rules.sip, neighbourhood, nonceKey, random });
+  return { policy: rules.sip, neighbourhood, gatekeeper, media: rules.media };
+}

@@ -1,58 +1,89 @@
 /**
- * Where a request goes: to the route of another domain, to a party of a call, or nowhere
- * (RFC 3261 §16.5, §16.6 items 6-7). Names are resolved by configuration alone. Pure.
+ * Whom a request outside any dialog is for (RFC 3261 §16.5): this proxy, a user of ours, a trunk,
+ * an emergency service, or a domain that only DNS knows. Its own Route is taken off already. Pure.
  */
-import {
-  isForbiddenMediaAddress,
-  parseAddress,
-  prefixContains,
-} from "../../protocol/net/address.ts";
-import type { Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
+import { firstValue } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
-import { addressOfRecord, parseSipUri } from "../../protocol/sip/uri.ts";
-import type { MediaPolicy } from "./media-policy.ts";
-import { isOwnUri, type Route, routeOfTarget, routeTarget, type SipPolicy } from "./sip-policy.ts";
+import {
+  isSipScheme,
+  parseSipUri,
+  type SipUri,
+  serializeHostPort,
+  unescapeUri,
+} from "../../protocol/sip/uri.ts";
+import type { Neighbourhood } from "./neighbourhood.ts";
+import type { SipPolicy, Trunk } from "./sip-policy.ts";
 import { parsed } from "./verdict.ts";
 
 export type Destination =
-  | { readonly kind: "route"; readonly route: Route; readonly target: Target }
-  /** This proxy itself. */
   | { readonly kind: "self" }
-  /** One of our own users, known or not: there is no location service to ask. */
-  | { readonly kind: "own-user"; readonly known: boolean }
-  | { readonly kind: "nowhere" };
+  /** In the spelling of `addressOfRecord`, scheme `sip`. */
+  | { readonly kind: "user"; readonly aor: string }
+  | { readonly kind: "trunk"; readonly trunk: Trunk }
+  | { readonly kind: "emergency"; readonly trunk: Trunk }
+  /** Of its next hop: a Route that the sender chose, or the Request-URI. */
+  | { readonly kind: "domain"; readonly uri: string }
+  | { readonly kind: "nowhere"; readonly status: number };
 
-/** Where a request outside any dialog goes; its own Route is taken off already. */
-export function destinationOf(request: SipRequest, policy: SipPolicy): Destination {
-  const hop = parsed(() => nextHop(request));
-  const route = hop.ok ? routeOfTarget(policy, hop.value) : undefined;
-  if (route !== undefined) return { kind: "route", route, target: routeTarget(route) };
-  const uri = parsed(() => parseSipUri(request.uri));
-  if (!uri.ok) return { kind: "nowhere" };
-  const domain = policy.domains.includes(uri.value.host.toLowerCase());
-  if (!domain && !isOwnUri(policy, uri.value)) return { kind: "nowhere" };
-  if (uri.value.user === undefined) return { kind: "self" };
-  const aor = addressOfRecord(request.uri);
-  return { kind: "own-user", known: policy.users.some((user) => user.aor === aor) };
+type Known = Pick<SipPolicy, "emergency" | "anyDomain">;
+
+const SOS = /^urn:service:sos(?:\.[a-z\d.-]+)?$/i;
+const NOT_FOUND = { kind: "nowhere", status: 404 } as const;
+
+/** True for a URI that asks for an emergency service (RFC 5031), or a number that is dialled for it. */
+export function isEmergencyUri(uri: string, { emergency }: Known): boolean {
+  if (emergency === undefined) return false;
+  if (!isSipScheme(uri)) return SOS.test(uri) || emergency.numbers.has(uri.replace(/^tel:/i, ""));
+  const colon = uri.indexOf(":");
+  const at = uri.indexOf("@", colon);
+  return at > 0 && emergency.numbers.has(uri.slice(colon + 1, at).split(";", 1)[0] ?? "");
 }
 
-/**
- * Where a request of a dialog goes on the far side: to a route, or straight to the address that
- * the callee's Contact names, never back inside and never to ourselves.
- */
-export function farTarget(
+export function destinationOf(
   request: SipRequest,
-  policy: SipPolicy,
-  media: Pick<MediaPolicy, "protectedPrefixes" | "gatewayAddresses">,
-): Target | undefined {
+  policy: Known,
+  neighbourhood: Neighbourhood,
+): Destination {
+  const { emergency } = policy;
+  if (emergency !== undefined && isEmergencyUri(request.uri, policy)) {
+    const trunk = neighbourhood.trunkOfDomain(emergency.trunk);
+    return trunk === undefined ? NOT_FOUND : { kind: "emergency", trunk };
+  }
+  if (firstValue(request, "Route") !== undefined) return routed(request, policy, neighbourhood);
+  const uri = parsed(() => parseSipUri(request.uri));
+  if (!uri.ok) return { kind: "nowhere", status: 416 };
+  const { host, user } = uri.value;
+  if (neighbourhood.isOwnDomain(host) || neighbourhood.isOwnUri(uri.value))
+    return user === undefined ? { kind: "self" } : { kind: "user", aor: aorOf(uri.value) };
+  return foreign(request, policy, neighbourhood);
+}
+
+/** A Route of the sender's own choice leads to a trunk, or wherever DNS may lead. */
+function routed(request: SipRequest, policy: Known, neighbourhood: Neighbourhood): Destination {
+  const found = foreign(request, policy, neighbourhood);
+  return found.kind === "nowhere" ? { kind: "nowhere", status: 403 } : found;
+}
+
+function foreign(
+  request: SipRequest,
+  { anyDomain }: Known,
+  neighbourhood: Neighbourhood,
+): Destination {
   const hop = parsed(() => nextHop(request));
-  if (!hop.ok) return undefined;
-  const route = routeOfTarget(policy, hop.value);
-  if (route !== undefined) return routeTarget(route);
-  const address = parsed(() => parseAddress(hop.value.address));
-  if (!address.ok || isForbiddenMediaAddress(address.value)) return undefined;
-  const inside = media.protectedPrefixes.some((prefix) => prefixContains(prefix, address.value));
-  const own = [...policy.listeners.map((listener) => listener.address), ...media.gatewayAddresses];
-  return inside || own.includes(address.value.text) ? undefined : hop.value;
+  if (!hop.ok) return NOT_FOUND;
+  const trunk = neighbourhood.trunkOfTarget(hop.value);
+  if (trunk !== undefined) return { kind: "trunk", trunk };
+  return anyDomain ? { kind: "domain", uri: nextUri(request) } : NOT_FOUND;
+}
+
+const nextUri = (request: SipRequest): string => {
+  const route = firstValue(request, "Route");
+  return route === undefined ? request.uri : route.replace(/^[^<]*<([^>]*)>.*$/, "$1");
+};
+
+/** As `addressOfRecord`, but one name for `sip` and `sips`. */
+export function aorOf({ user = "", host }: SipUri): string {
+  const name = serializeHostPort(host.toLowerCase().replace(/\.$/, ""));
+  return `sip:${user.includes("%") ? unescapeUri(user) : user}@${name}`;
 }

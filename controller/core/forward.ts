@@ -5,58 +5,67 @@
 import { ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { parseAuthValue } from "../../protocol/sip/credentials.ts";
-import type { Peer } from "../../protocol/sip/flow.ts";
-import { canonicalName } from "../../protocol/sip/header-name.ts";
 import { proxyBranch } from "../../protocol/sip/loop.ts";
-import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import { forwardRequest, recordRoutes } from "../../protocol/sip/proxy.ts";
+import type { HeaderRow, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
+import { forwardRequest } from "../../protocol/sip/proxy.ts";
 import { serializeWarning } from "../../protocol/sip/warning.ts";
-import { listenerOf, listenerUri, type SipPolicy } from "./sip-policy.ts";
+import type { Door, Neighbour, Neighbourhood } from "./neighbourhood.ts";
 import { parsed, type Refusal } from "./verdict.ts";
-
-/** Who stands at the other end of a hop. */
-export type Neighbour = Pick<Peer, "transport" | "address" | "localAddress">;
 
 export interface Leaving {
   readonly request: SipRequest;
-  readonly policy: SipPolicy;
+  readonly neighbourhood: Neighbourhood;
   readonly random: (size: number) => Buffer;
   /** Who sent it. */
   readonly from: Neighbour;
   /** Who gets it. */
   readonly to: Neighbour;
+  readonly uri?: string;
+  /** Route values to put on top. */
+  readonly path?: readonly string[];
   /** Whether the requests of its dialog are to come by here as well. */
   readonly recordRoute: boolean;
+  /** By which transport it leaves, where that is not the one that its dialog goes on with. */
+  readonly over?: Neighbour["transport"];
+  /** Rows of other names than credentials that end here, and rows that begin. */
+  readonly isWithheld?: (canonical: string) => boolean;
+  readonly added?: readonly HeaderRow[];
 }
 
 /** The request for the next hop; undefined if no listener of ours has its transport. */
 export function leavingRequest(leaving: Leaving): SipRequest | undefined {
-  const { request, policy, random, from, to, recordRoute } = leaving;
-  const outgoing = listenerOf(policy, to);
-  const incoming = listenerOf(policy, from);
-  if (outgoing === undefined || incoming === undefined) return undefined;
-  const { transport, address, port } = outgoing;
+  const { request, neighbourhood, random, from, to, uri, path, over, isWithheld, added } = leaving;
+  const outgoing = neighbourhood.doorTo(to);
+  const sending = over === undefined ? outgoing : neighbourhood.doorTo({ ...to, transport: over });
+  const incoming = neighbourhood.doorTo(from);
+  if (outgoing === undefined || incoming === undefined || sending === undefined) return undefined;
+  const { transport, address, port } = sending;
   const via = ownVia(transport, address, port, proxyBranch(request, random));
-  const routes = recordRoutes(listenerUri(incoming), listenerUri(outgoing));
-  return forwardRequest(withoutOwnCredentials(request, policy), {
+  const isDropped = (name: string, value: string) =>
+    (name === "proxy-authorization" && isOurs(value, neighbourhood)) || isWithheld?.(name) === true;
+  return forwardRequest(request, {
     via,
-    ...(recordRoute ? { recordRoutes: routes } : {}),
+    isDropped,
+    ...(uri === undefined ? undefined : { uri }),
+    ...(path === undefined || path.length === 0 ? undefined : { routes: path }),
+    ...(leaving.recordRoute
+      ? { recordRoutes: routesBack(request, incoming, outgoing) }
+      : undefined),
+    ...(added === undefined ? undefined : { added }),
   });
 }
 
-/** Credentials for our realms end here (RFC 3261 §22.3). */
-function withoutOwnCredentials(request: SipRequest, { domains }: SipPolicy): SipRequest {
-  const headers = request.headers.filter(
-    ({ name, value }) =>
-      canonicalName(name) !== "proxy-authorization" || !domains.includes(realmOf(value) ?? ""),
-  );
-  return headers.length === request.headers.length ? request : { ...request, headers };
+/** Both doors where they differ, the outgoing on top (RFC 5658 §6); SIPS stays so (§16.6 item 4). */
+function routesBack(request: SipRequest, incoming: Door, outgoing: Door): readonly string[] {
+  const route = request.uri.startsWith("sips:") ? "secureRoute" : "route";
+  return incoming === outgoing ? [incoming[route]] : [outgoing[route], incoming[route]];
 }
 
-/** The realm however it is spaced and quoted; undefined for what are no credentials. */
-function realmOf(credentials: string): string | undefined {
+/** Credentials for our realms end here (RFC 3261 §22.3). */
+function isOurs(credentials: string, neighbourhood: Neighbourhood): boolean {
   const read = parsed(() => parseAuthValue(credentials));
-  return read.ok ? read.value.params.get("realm") : undefined;
+  const realm = read.ok ? read.value.params.get("realm") : undefined;
+  return realm !== undefined && neighbourhood.isOwnDomain(realm);
 }
 
 export interface RefusalParts {

@@ -1,86 +1,162 @@
 /**
  * Who may ask anything of the proxy: a user by the certificate of his TLS connection or by digest,
- * another domain by the address that its route names (RFC 3261 §22.3, §26.3.2; RFC 5922 §7.1;
- * RFC 8760). Everybody else gets a challenge that he cannot meet. Pure.
+ * a trunk by the address or certificate that its route names (RFC 3261 §22.3, §26.3.2; RFC 5922
+ * §7.1; RFC 8760). Everybody else gets a challenge that he cannot meet. Pure.
  */
+import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import type { Secret } from "../../protocol/secret.ts";
+import type { DigestAlgorithm } from "../../protocol/sip/digest.ts";
 import { DigestServer } from "../../protocol/sip/digest-server.ts";
 import type { Peer } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
-import { addressOfRecord, parseSipUri } from "../../protocol/sip/uri.ts";
-import { canonicalAddress, isPeerOfRoute, type SipPolicy, type User } from "./sip-policy.ts";
+import { isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
+import { aorOf } from "./destination.ts";
+import { GuessLimit } from "./guess-limit.ts";
+import type { Neighbourhood } from "./neighbourhood.ts";
+import { canonicalAddress, type SipPolicy, type Trunk } from "./sip-policy.ts";
+import type { User, UserDirectory } from "./users.ts";
 import { parsed } from "./verdict.ts";
 
-export type Admission =
+/** Who sends a request. */
+export type Origin =
   | { readonly kind: "user"; readonly user: User; readonly addresses: readonly string[] }
-  | { readonly kind: "trunk" }
-  /** The value of Proxy-Authenticate. */
-  | { readonly kind: "challenge"; readonly value: string }
+  | { readonly kind: "trunk"; readonly trunk: Trunk };
+
+export type Admission =
+  | Origin
+  /** Values of WWW-Authenticate or Proxy-Authenticate, the preferred first. */
+  | { readonly kind: "challenge"; readonly values: readonly string[] }
   | { readonly kind: "forbidden" };
 
 export interface GatekeeperSetting {
   readonly policy: SipPolicy;
+  readonly neighbourhood: Neighbourhood;
   /** 32 octets, new at each start. */
   readonly nonceKey: Secret;
   readonly random: (size: number) => Buffer;
 }
 
+/** Where a request carries its credentials: for a registrar, or for a proxy. */
+export type CredentialField = "Authorization" | "Proxy-Authorization";
+
+/** RFC 3323 §4.1.1.3: a From that names nobody; who it is, the credentials say. */
+const ANONYMOUS = "anonymous.invalid";
+
 export class Gatekeeper {
-  readonly #policy: SipPolicy;
+  readonly #setting: GatekeeperSetting;
+  readonly #users: UserDirectory;
+  readonly #neighbourhood: Neighbourhood;
+  readonly #domains: readonly string[];
+  readonly #guesses: GuessLimit;
   /** One realm a domain. */
   readonly #realms: ReadonlyMap<string, DigestServer>;
 
-  constructor({ policy, nonceKey, random }: GatekeeperSetting) {
-    this.#policy = policy;
+  constructor(setting: GatekeeperSetting, before?: Gatekeeper) {
+    const { policy, neighbourhood, nonceKey, random } = setting;
+    const { domains, users, digest } = policy;
+    const { algorithms, nonceLifetimeMs } = digest;
+    this.#setting = setting;
+    this.#guesses = before === undefined ? new GuessLimit() : before.#guesses;
+    this.#users = users;
+    this.#neighbourhood = neighbourhood;
+    this.#domains = domains;
     this.#realms = new Map(
-      policy.domains.map((realm) => [
+      domains.map((realm) => [
         realm,
-        new DigestServer({ realm, nonceKey, random, qops: ["auth-int", "auth"] }),
+        (before === undefined ? undefined : before.#realms.get(realm)) ??
+          new DigestServer({
+            ...{ realm, nonceKey, random, algorithms, nonceLifetimeMs },
+            qops: ["auth-int", "auth"],
+          }),
       ]),
     );
   }
 
-  /** Judges a request by its From and by the connection that it came by. */
-  admit(request: SipRequest, peer: Peer, now: Millis): Admission {
-    const from = senderOf(request);
-    if (from === undefined) return { kind: "forbidden" };
-    const ours = this.#policy.domains.includes(from.domain);
-    if (this.#policy.routes.some((route) => isPeerOfRoute(route, peer)))
-      return { kind: ours ? "forbidden" : "trunk" };
-    const user = this.#policy.users.find(({ aor }) => aor === from.aor);
-    if (peer.identities.length > 0) return this.#byCertificate(user, peer);
-    return this.#byDigest(request, { domain: ours ? from.domain : undefined, user, peer }, now);
+  /** The same for other rules: nonces that were given out stay good, and stay used up. */
+  with(policy: SipPolicy, neighbourhood: Neighbourhood): Gatekeeper {
+    return new Gatekeeper({ ...this.#setting, policy, neighbourhood }, this);
   }
 
-  #byCertificate(user: User | undefined, peer: Peer): Admission {
-    return user !== undefined && peer.identities.some((uri) => aorOf(uri) === user.aor)
-      ? admitted(user, peer)
-      : { kind: "forbidden" };
+  /** Judges a request by its From and by the connection that it came by. */
+  admit(
+    request: SipRequest,
+    peer: Peer,
+    now: Millis,
+    field: CredentialField = "Proxy-Authorization",
+  ): Admission {
+    const trunk = this.#neighbourhood.trunkOfPeer(peer);
+    const sender = senderOf(request);
+    if (trunk !== undefined) {
+      const isOurs = sender !== undefined && this.#neighbourhood.isOwnDomain(sender.domain);
+      return isOurs ? { kind: "forbidden" } : { kind: "trunk", trunk };
+    }
+    if (sender === undefined) return { kind: "forbidden" };
+    return peer.identities.length > 0
+      ? this.#byCertificate(sender, peer)
+      : this.#byDigest(request, sender, peer, field, now);
+  }
+
+  #byCertificate(sender: Sender, peer: Peer): Admission {
+    for (const uri of peer.identities) {
+      const aor = aorOfUri(uri);
+      const user = aor === undefined ? undefined : this.#users.find(aor);
+      if (user !== undefined && isSentBy(sender, user)) return admitted(user, peer);
+    }
+    return { kind: "forbidden" };
   }
 
   #byDigest(
     request: SipRequest,
-    { domain, user, peer }: { domain: string | undefined; user: User | undefined; peer: Peer },
+    sender: Sender,
+    peer: Peer,
+    field: CredentialField,
     now: Millis,
   ): Admission {
-    const realm = domain ?? this.#policy.domains[0] ?? "";
+    const ours = this.#neighbourhood.isOwnDomain(sender.domain);
+    const realm = ours ? sender.domain : (this.#domains[0] ?? "");
     const server = this.#realms.get(realm);
     if (server === undefined) return { kind: "forbidden" };
-    const ha1Of = (username: string) => this.#ha1(username, realm);
-    const verdict = server.check(request, "Proxy-Authorization", ha1Of, now);
-    const isSender =
-      verdict.kind === "authenticated" && user?.aor === `sip:${verdict.username}@${realm}`;
-    if (user !== undefined && isSender) return admitted(user, peer);
-    if (verdict.kind === "authenticated") return { kind: "forbidden" };
-    return { kind: "challenge", value: server.challenge(now, verdict.kind === "stale") };
-  }
-
-  #ha1(username: string, realm: string): Secret | undefined {
-    return this.#policy.users.find(({ aor }) => aor === `sip:${username}@${realm}`)?.ha1;
+    const challenge = (stale = false): Admission => ({
+      kind: "challenge",
+      values: server.challenges(now, stale),
+    });
+    if (this.#guesses.isExhausted(peer.address, sender.aor, now)) return challenge();
+    const userOf = (username: string) => this.#users.find(`sip:${username}@${realm}`);
+    const verdict = server.check(request, field, (name, by) => ha1By(userOf(name), by), now);
+    switch (verdict.kind) {
+      case "authenticated": {
+        this.#guesses.right(peer.address, sender.aor);
+        const user = userOf(verdict.username);
+        return user !== undefined && isSentBy(sender, user)
+          ? admitted(user, peer)
+          : { kind: "forbidden" };
+      }
+      case "rejected":
+        this.#guesses.wrong(peer.address, sender.aor, now);
+        return challenge();
+      case "stale":
+        return challenge(true);
+      case "absent":
+        return challenge();
+      default:
+        return assertNever(verdict);
+    }
   }
 }
+
+/** What is kept of a user's password for an algorithm. */
+const ha1By = (user: User | undefined, algorithm: DigestAlgorithm): Secret | undefined =>
+  algorithm === "MD5" ? user?.ha1?.md5 : algorithm === "SHA-256" ? user?.ha1?.sha256 : undefined;
+
+interface Sender {
+  readonly aor: string;
+  readonly domain: string;
+}
+
+const isSentBy = ({ aor, domain }: Sender, user: User): boolean =>
+  aor === user.aor || domain === ANONYMOUS;
 
 const admitted = (user: User, peer: Peer): Admission => ({
   kind: "user",
@@ -88,16 +164,17 @@ const admitted = (user: User, peer: Peer): Admission => ({
   addresses: [canonicalAddress(peer.address), ...user.addresses],
 });
 
-function senderOf(request: SipRequest): { aor: string; domain: string } | undefined {
+function senderOf(request: SipRequest): Sender | undefined {
   const sender = parsed(() => {
-    const { uri } = messageAddress(request, "From");
-    const aor = addressOfRecord(uri);
-    return { aor, domain: parseSipUri(aor).host };
+    const uri = parseSipUri(messageAddress(request, "From").uri);
+    return { aor: aorOf(uri), domain: uri.host.toLowerCase().replace(/\.$/, "") };
   });
   return sender.ok ? sender.value : undefined;
 }
 
-function aorOf(uri: string): string | undefined {
-  const aor = parsed(() => addressOfRecord(uri));
-  return aor.ok ? aor.value : undefined;
+/** The address of record that a URI of a certificate names. */
+export function aorOfUri(text: string): string | undefined {
+  if (!isSipScheme(text)) return undefined;
+  const uri = parsed(() => parseSipUri(text));
+  return uri.ok ? aorOf(uri.value) : undefined;
 }

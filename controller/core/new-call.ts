@@ -1,19 +1,23 @@
 /**
  * A call as the table keeps it, made from an INVITE that may be placed. Pure.
  */
-import { createHash } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
-import { headerValue, type SipMessage, type SipRequest } from "../../protocol/sip/message.ts";
+import { messageCSeq } from "../../protocol/sip/cseq.ts";
+import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress, messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import { addressOfRecord } from "../../protocol/sip/uri.ts";
 import { Call } from "./call.ts";
-import type { SessionName } from "./call-effect.ts";
+import { callLabel } from "./call-label.ts";
+import type { CallRules, SessionName } from "./call-port.ts";
 import type { CallRecord } from "./call-table.ts";
-import type { ControllerSetting } from "./controller-port.ts";
+import type { ControllerRules } from "./controller-port.ts";
+import { callIdOf, type DialogSet } from "./dialog-table.ts";
+import { aorOfUri, type Origin } from "./gatekeeper.ts";
+import type { Whom } from "./next-hops.ts";
 import type { Placing } from "./placing.ts";
+import { restoreDialogs, type SavedCall } from "./saved-call.ts";
 import type { SeenBodies } from "./seen-bodies.ts";
-import { parsed } from "./verdict.ts";
+import type { Site } from "./site.ts";
 
 export interface NewCall {
   /** As received. */
@@ -21,46 +25,105 @@ export interface NewCall {
   readonly serverKey: string;
   readonly arrival: Arrival;
   readonly placing: Placing;
+}
+
+export interface CallMaking {
+  readonly rules: ControllerRules;
   readonly seen: SeenBodies;
+  readonly random: (size: number) => Buffer;
 }
 
 const ID_BYTES = 16;
-const LABEL_CHARS = 12;
 
-export function newCallRecord(made: NewCall, setting: ControllerSetting, now: Millis): CallRecord {
-  const { invite, serverKey, arrival, placing, seen } = made;
-  const { random, media: policy, applyTimeoutMs, recordingRequired } = setting;
-  const { request, callerAor, ownAddresses, body, labelled } = placing;
-  const nameSession = () => newSession(random);
-  const judged = { body, labelled, ownAddresses, policy, seen };
-  const gateway = { applyTimeoutMs, recordingRequired, nameSession };
+export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): CallRecord {
+  const { invite, serverKey, arrival, placing } = made;
+  const { request, origin, caller, callee, users, emergency, labelled } = placing;
+  const id = making.random(ID_BYTES).toString("hex");
+  const mustRecord =
+    users.length === 0 ? making.rules.recordingRequired : users.some((user) => user.mustRecord);
+  const parties = { caller, callee };
+  const call = new Call({
+    ...callRules({ parties, mustRecord, emergency }, making),
+    invite: request,
+    labelled,
+  });
+  const from = messageAddress(invite, "From").uri;
+  const to = messageAddress(invite, "To").uri;
   return {
-    id: random(ID_BYTES).toString("hex"),
+    id,
     label: callLabel(invite),
-    call: new Call({ invite: request, ...judged, ...gateway }),
-    callerTag: messageTag(invite, "From") ?? "",
-    callerAor,
-    callerFlow: arrival.flow,
-    callerPeer: arrival.peer,
-    invite,
-    placing,
-    serverKey,
-    clientKey: undefined,
+    call,
+    dialogs: dialogsOf(invite, origin, arrival, id),
+    beginning: { invite, serverKey, placing, from: arrival.peer },
+    cseq: messageCSeq(invite).number,
+    users: users.map(({ aor }) => aor),
+    parties,
+    mustRecord,
+    emergency,
     sessions: new Set(),
-    contacts: new Map(),
     order: {
-      callId: headerValue(invite, "Call-ID") ?? "",
-      from: callerAor,
-      to: calleeOf(invite),
+      callId: callIdOf(invite),
+      from: caller.aor ?? aorOfUri(from) ?? from,
+      to: aorOfUri(to) ?? to,
       startedAt: now,
     },
+    isCounted: true,
+    isSaved: false,
   };
 }
 
-/** What a call is named by in logs: a digest, since a Call-ID may hold a host or a user name. */
-export function callLabel(message: SipMessage): string {
-  const callId = headerValue(message, "Call-ID") ?? "";
-  return createHash("sha256").update(callId, "latin1").digest("hex").slice(0, LABEL_CHARS);
+/** A call of before a restart. */
+export function restoredCallRecord(
+  id: string,
+  saved: SavedCall,
+  making: CallMaking,
+  site: Site,
+): CallRecord {
+  const { parties, mustRecord, emergency, label, users, order, cseq } = saved;
+  return {
+    id,
+    label,
+    call: Call.restore(saved.call, callRules({ parties, mustRecord, emergency }, making)),
+    dialogs: restoreDialogs(id, saved, site.neighbourhood),
+    beginning: undefined,
+    ...{ cseq, users, parties, mustRecord, emergency, order },
+    sessions: new Set(saved.sessions),
+    isCounted: true,
+    isSaved: true,
+  };
+}
+
+function callRules(
+  who: Pick<CallRules, "parties" | "mustRecord" | "emergency">,
+  { rules, seen, random }: CallMaking,
+): CallRules {
+  const { media, applyTimeoutMs } = rules;
+  const nameSession = () => newSession(random);
+  return {
+    ...who,
+    ...(media === undefined ? undefined : { policy: media }),
+    seen,
+    applyTimeoutMs,
+    nameSession,
+  };
+}
+
+/** The dialogs that a request may make; of an INVITE, those of its call. */
+export function dialogsOf(
+  request: SipRequest,
+  origin: Origin,
+  { flow, peer }: Arrival,
+  call?: string,
+): DialogSet {
+  const whom: Whom = origin.kind === "user" ? { aor: origin.user.aor } : { trunk: origin.trunk };
+  return {
+    callId: callIdOf(request),
+    callerTag: messageTag(request, "From") ?? "",
+    caller: { whom, flow, peer, contact: undefined },
+    callees: new Map(),
+    ...(call === undefined ? undefined : { call }),
+    asked: [],
+  };
 }
 
 /** Names that say nothing of the call; the recording's is a UUID (RFC 9562 §5.4). */
@@ -72,10 +135,4 @@ function newSession(random: (size: number) => Buffer): SessionName {
     .toString("hex")
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   return { session: random(ID_BYTES).toString("hex"), recording };
-}
-
-function calleeOf(invite: SipRequest): string {
-  const { uri } = messageAddress(invite, "To");
-  const aor = parsed(() => addressOfRecord(uri));
-  return aor.ok ? aor.value : uri;
 }

@@ -1,17 +1,30 @@
 /**
- * An INVITE that may become a call. Pure.
+ * A request outside any dialog that may go on: who sends it, whom it is for, and by which ways.
+ * Pure.
  */
-import type { Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
-import type { Route } from "./sip-policy.ts";
+import type { TimedRequest } from "../../protocol/sip/session-timer.ts";
+import type { Origin } from "./gatekeeper.ts";
+import type { RoutePlan } from "./next-hops.ts";
+import type { Party } from "./party.ts";
+import type { User } from "./users.ts";
 
-/** A call that may begin. `request` is without our own Route. */
-export interface Placing {
+export interface Relaying {
+  /** Without our own Route. */
   readonly request: SipRequest;
-  readonly callerAor: string;
-  readonly ownAddresses: readonly string[];
-  readonly route: Route;
-  readonly to: Target;
-  readonly body: "sealed" | "passing";
+  readonly origin: Origin;
+  readonly plan: RoutePlan;
+  readonly emergency: boolean;
+}
+
+/** An INVITE that may become a call. */
+export interface Placing extends Relaying {
+  readonly caller: Party;
+  readonly callee: Party;
+  /** Our own users among the two. */
+  readonly users: readonly User[];
+  /** An inspection label names us. */
   readonly labelled: boolean;
+  /** What it asked of the session timer. */
+  readonly timed?: TimedRequest;
 }

@@ -1,79 +1,144 @@
 /**
- * Requests that are merely passed on, statefully, one branch each: those of a dialog, and those
- * outside any (RFC 3261 §16.2). Pure.
+ * Requests of no call: those outside any dialog, those of the dialogs that some of these make
+ * (SUBSCRIBE, REFER, methods nobody knows yet), and every ACK of a 2xx (RFC 3261 §16.6, RFC 6665
+ * §4). Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
-import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import { upstreamFinal } from "../../protocol/sip/proxy.ts";
-import type { FailureReason } from "../../protocol/sip/transaction.ts";
+import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
+import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import type { ControllerEffect } from "./controller-port.ts";
+import type { DialogSet, DialogTable } from "./dialog-table.ts";
+import { leavingRequest } from "./forward.ts";
+import type { ForwardEffect, Forwards } from "./forwards.ts";
+import type { Amend } from "./identity.ts";
+import type { Neighbourhood } from "./neighbourhood.ts";
+import { dialogsOf } from "./new-call.ts";
+import type { RoutePlan } from "./next-hops.ts";
+import type { Owner } from "./owner.ts";
+import type { Relaying } from "./placing.ts";
+import { transaction } from "./sender.ts";
+import type { Passing } from "./triage.ts";
 
-/** How long the 2xx of a passed INVITE may come again (RFC 6026 §7.2, Timer M). */
-export const ACCEPTED_MS = 32_000;
+/** Methods that make no dialog; all others may, known or not (§16.6 item 4). */
+const STANDALONE: ReadonlySet<string> = new Set(["OPTIONS", "MESSAGE", "PUBLISH", "REGISTER"]);
+/** A dialog without INVITE that says nothing of its end, or nothing believable, lasts this long. */
+export const DEFAULT_DIALOG_MS = 3_600_000;
+export const MAX_DIALOG_MS = 86_400_000;
+/** What is added for responses and requests that were on their way. */
+export const DIALOG_GRACE_MS = 32_000;
+/** Dialogs of no call at one time; requests beyond pass, but what they make is not known. */
+export const MAX_RELAYED_DIALOGS = 20_000;
 
-export interface Relay {
-  readonly clientKey: string;
-  readonly serverKey: string;
-  /** As received. */
-  readonly request: SipRequest;
-  /** The call whose dialog it belongs to, and the callee's tag there. */
-  readonly dialog?: { readonly call: string; readonly tag: string };
+export interface RelaysSetting {
+  readonly dialogs: DialogTable;
+  readonly forwards: Forwards<Owner>;
+  readonly settle: (
+    effects: readonly ForwardEffect<Owner>[],
+    now: Millis,
+  ) => readonly ControllerEffect[];
+  readonly amend: Amend;
+  readonly neighbourhood: () => Neighbourhood;
+  readonly random: (size: number) => Buffer;
+}
+
+interface Received {
+  readonly received: SipRequest;
+  /** Its server transaction. */
+  readonly key: string;
+  readonly arrival: Arrival;
 }
 
 export class Relays {
-  readonly #byClient = new Map<string, Relay>();
-  readonly #byServer = new Map<string, Relay>();
-  readonly #deadlines = new DeadlineQueue();
+  readonly #setting: RelaysSetting;
 
-  add(relay: Relay): void {
-    this.#byClient.set(relay.clientKey, relay);
-    this.#byServer.set(relay.serverKey, relay);
+  constructor(setting: RelaysSetting) {
+    this.#setting = setting;
   }
 
-  ofClient(key: string): Relay | undefined {
-    return this.#byClient.get(key);
-  }
-
-  ofServer(key: string): Relay | undefined {
-    return this.#byServer.get(key);
-  }
-
-  deadline(): Millis | undefined {
-    return this.#deadlines.next();
-  }
-
-  /** The response to pass upstream, if any; after a final one the relay is forgotten. */
-  pass(
-    relay: Relay,
-    outcome: SipResponse | FailureReason,
-    toTag: string,
+  /** A request outside any dialog. */
+  begin(
+    { received, key, arrival, relaying }: Received & { readonly relaying: Relaying },
     now: Millis,
-  ): SipResponse | undefined {
-    if (typeof outcome === "string" || outcome.status >= 200) this.#finish(relay, outcome, now);
-    return upstreamFinal(relay.request, outcome, { toTag });
+  ): readonly ControllerEffect[] {
+    const { forwards, settle, amend } = this.#setting;
+    const { request, origin, plan } = relaying;
+    const recordRoute = !STANDALONE.has(request.method);
+    const dialogs = recordRoute ? this.#remember(relaying, arrival, now) : undefined;
+    const owner: Owner = { kind: "relay", ...(dialogs === undefined ? undefined : { dialogs }) };
+    const begun = forwards.begin(
+      {
+        ...{ key, received, request, plan, recordRoute, owner },
+        from: arrival.peer,
+        amend: amend(request, origin),
+      },
+      now,
+    );
+    return settle(begun, now);
   }
 
-  tick(now: Millis): void {
-    for (
-      let key = this.#deadlines.takeDue(now);
-      key !== undefined;
-      key = this.#deadlines.takeDue(now)
-    ) {
-      const relay = this.#byClient.get(key);
-      if (relay !== undefined) this.#forget(relay);
-    }
+  /** A request of a dialog of no call. */
+  pass(
+    { received, key, arrival, passing }: Received & { readonly passing: Passing },
+    now: Millis,
+  ): readonly ControllerEffect[] {
+    const { forwards, settle, dialogs } = this.#setting;
+    const { request, plan, place } = passing;
+    if (headerValue(request, "Expires") !== undefined)
+      dialogs.touch(place.set, now + lifetimeMs(request));
+    const begun = forwards.begin(
+      {
+        ...{ key, received, request, plan, recordRoute: false },
+        owner: { kind: "relay" },
+        from: arrival.peer,
+      },
+      now,
+    );
+    return settle(begun, now);
   }
 
-  #finish(relay: Relay, outcome: SipResponse | FailureReason, now: Millis): void {
-    const accepted =
-      relay.request.method === "INVITE" && typeof outcome !== "string" && outcome.status < 300;
-    if (accepted) this.#deadlines.set(relay.clientKey, now + ACCEPTED_MS);
-    else this.#forget(relay);
+  /** The ACK of a 2xx, which makes no transaction. */
+  acknowledge({ request, plan }: Passing, { peer }: Arrival): readonly ControllerEffect[] {
+    const hop = plan.kind === "groups" ? plan.groups[0]?.[0]?.[0] : undefined;
+    if (hop === undefined) return [];
+    const { random, neighbourhood } = this.#setting;
+    const message = leavingRequest({
+      request,
+      neighbourhood: neighbourhood(),
+      random,
+      from: peer,
+      to: hop.toward,
+      recordRoute: false,
+    });
+    return message === undefined ? [] : [transaction({ kind: "send", message, to: hop.to })];
   }
 
-  #forget({ clientKey, serverKey }: Relay): void {
-    this.#deadlines.set(clientKey, undefined);
-    this.#byClient.delete(clientKey);
-    this.#byServer.delete(serverKey);
+  #remember(
+    { request, origin, plan }: Relaying,
+    arrival: Arrival,
+    now: Millis,
+  ): DialogSet | undefined {
+    const { dialogs } = this.#setting;
+    const before = dialogs.ofCaller(request);
+    if (before?.call !== undefined || dialogs.size >= MAX_RELAYED_DIALOGS) return undefined;
+    const set = { ...dialogsOf(request, origin, arrival), asked: askedOf(plan) };
+    dialogs.add(set, now + lifetimeMs(request));
+    return set;
   }
+}
+
+/** Everybody that the request may reach. */
+function askedOf(plan: RoutePlan): DialogSet["asked"] {
+  if (plan.kind === "locate") return [];
+  return plan.groups.flat(2).map(({ to, toward, whom }) => ({
+    whom,
+    flow: typeof to === "string" ? to : undefined,
+    peer: toward,
+    contact: undefined,
+  }));
+}
+
+function lifetimeMs(request: SipRequest): Millis {
+  const text = headerValue(request, "Expires") ?? "";
+  const asked = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : DEFAULT_DIALOG_MS;
+  return Math.min(asked, MAX_DIALOG_MS) + DIALOG_GRACE_MS;
 }

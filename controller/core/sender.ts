@@ -1,38 +1,42 @@
 /**
  * What the controller itself writes: requests as they leave, responses made here. Pure.
  */
-import { createResponse } from "../../protocol/sip/create-response.ts";
+
+import type { OwnResponse } from "../../protocol/sip/best-response.ts";
+import { createResponse, reasonPhrase } from "../../protocol/sip/create-response.ts";
 import { appendHeader, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
 import type { TransactionInput } from "../../protocol/sip/transaction-events.ts";
-import { clientKey } from "../../protocol/sip/transaction-key.ts";
-import type { ControllerEffect, ControllerSetting } from "./controller-port.ts";
-import { leavingRequest, type Neighbour, refusalResponse } from "./forward.ts";
-import { callLabel } from "./new-call.ts";
-import { ALLOWED_METHODS, type Rejection } from "./triage.ts";
+import { callLabel } from "./call-label.ts";
+import type { ControllerEffect, ControllerRules } from "./controller-port.ts";
+import { refusalResponse } from "./forward.ts";
+import type { Refusal } from "./verdict.ts";
 
 const TAG_BYTES = 8;
 
-export class Sender {
-  readonly #setting: ControllerSetting;
+/** What may be sent through here, said in Allow; other methods pass as well. */
+export const ALLOWED_METHODS =
+  "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, REFER, PUBLISH";
 
-  constructor(setting: ControllerSetting) {
+/** A refusal made by the rules of a proxy, with the header fields that explain it. */
+export interface Rejection extends Refusal {
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+export interface SenderSetting {
+  /** Our own host name, and the certificate that goes with 496. */
+  readonly rules: () => Pick<ControllerRules, "sip" | "bodyCertificate">;
+  readonly random: (size: number) => Buffer;
+}
+
+export class Sender {
+  readonly #setting: SenderSetting;
+
+  constructor(setting: SenderSetting) {
     this.#setting = setting;
   }
 
   newTag(): string {
     return this.#setting.random(TAG_BYTES).toString("hex");
-  }
-
-  /** The request for the next hop and the key of its transaction; undefined: no way there. */
-  leave(
-    request: SipRequest,
-    path: { readonly from: Neighbour; readonly to: Neighbour; readonly recordRoute?: boolean },
-  ): { readonly request: SipRequest; readonly key: string } | undefined {
-    const { sip: policy, random } = this.#setting;
-    const { from, to, recordRoute = false } = path;
-    const leaving = leavingRequest({ request, policy, random, from, to, recordRoute });
-    const key = leaving === undefined ? undefined : clientKey(leaving);
-    return leaving === undefined || key === undefined ? undefined : { request: leaving, key };
   }
 
   /** The response of a refusal, 496 with our certificate. */
@@ -53,15 +57,28 @@ export class Sender {
     return respond(key, createResponse(request, 200, { toTag: this.newTag(), headers }));
   }
 
+  /** One that stands for those that cannot be passed on (RFC 3261 §16.7 item 6). */
+  own(request: SipRequest, { status, retryAfterS }: OwnResponse): SipResponse {
+    const headers =
+      retryAfterS === undefined ? [] : ([["Retry-After", String(retryAfterS)]] as const);
+    return createResponse(request, status, { toTag: this.newTag(), headers });
+  }
+
   #refusal(request: SipRequest, rejection: Rejection): SipResponse {
-    const { sip, bodyCertificate: certificate } = this.#setting;
+    const { sip, bodyCertificate: certificate } = this.#setting.rules();
     const parts = { name: sip.name, toTag: this.newTag(), certificate };
     return (rejection.headers ?? []).reduce(
-      (made, [name, value]) => appendHeader(made, name, value),
+      (made, [field, value]) => appendHeader(made, field, value),
       refusalResponse(request, rejection, parts),
     );
   }
 }
+
+export const rejection = (status: number, headers: Rejection["headers"] = []): Rejection => ({
+  status,
+  reason: reasonPhrase(status),
+  headers,
+});
 
 export const transaction = (input: TransactionInput): ControllerEffect => ({
   kind: "transaction",
@@ -69,4 +86,4 @@ export const transaction = (input: TransactionInput): ControllerEffect => ({
 });
 
 export const respond = (key: string, response: SipResponse, forget = false): ControllerEffect =>
-  transaction({ kind: "respond", key, response, ...(forget ? { forget } : {}) });
+  transaction({ kind: "respond", key, response, ...(forget ? { forget } : undefined) });

@@ -3,27 +3,44 @@
  * (RFC 3261 §16.3-16.5, §12.2.2, §22.3). Nothing is changed here. Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import { reasonPhrase } from "../../protocol/sip/create-response.ts";
-import type { FlowId, Target } from "../../protocol/sip/flow.ts";
+import type { Target } from "../../protocol/sip/flow.ts";
 import { inspectionLabels, stripContentId } from "../../protocol/sip/inspection-label.ts";
 import { isLoop } from "../../protocol/sip/loop.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
+import { uriTarget } from "../../protocol/sip/next-hop.ts";
 import { removeOwnRoute, validateRequest } from "../../protocol/sip/proxy.ts";
+import {
+  isSessionRequest,
+  type RequestTiming,
+  type TimedRequest,
+  timeRequest,
+} from "../../protocol/sip/session-timer.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import { addressOfRecord } from "../../protocol/sip/uri.ts";
+import { isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
+import type { Binding } from "./bindings.ts";
 import { bodyKind } from "./body-kind.ts";
-import type { CallTable, DialogSide } from "./call-table.ts";
-import type { ControllerSetting } from "./controller-port.ts";
-import { destinationOf, farTarget } from "./destination.ts";
-import type { Admission, Gatekeeper } from "./gatekeeper.ts";
-import type { Placing } from "./placing.ts";
-import { canonicalAddress, isOwnUri, isOwnVia, isPeerOfRoute, type Route } from "./sip-policy.ts";
-import { parsed, type Refusal, refusalOf } from "./verdict.ts";
+import { type Destination, destinationOf, isEmergencyUri } from "./destination.ts";
+import { challenged, strangerTo, wayToParty } from "./dialog-guard.ts";
+import type { DialogPlace, DialogTable } from "./dialog-table.ts";
+import { aorOfUri, type Origin } from "./gatekeeper.ts";
+import { bindingGroups, type RoutePlan, trunkPlan } from "./next-hops.ts";
+import type { Party } from "./party.ts";
+import type { Placing, Relaying } from "./placing.ts";
+import { ALLOWED_METHODS, type Rejection, rejection } from "./sender.ts";
+import type { Site } from "./site.ts";
+import { mayReach } from "./topology.ts";
+import type { User } from "./users.ts";
+import { parsed, refusalOf } from "./verdict.ts";
 
-/** A refusal made by the rules of a proxy, with the header fields that explain it. */
-export interface Rejection extends Refusal {
-  readonly headers?: readonly (readonly [name: string, value: string])[];
+/** A request of a dialog, from a party of it. */
+export interface Passing {
+  /** Without our own Route. */
+  readonly request: SipRequest;
+  readonly place: DialogPlace;
+  readonly plan: RoutePlan;
+  /** What it asked of the session timer. */
+  readonly timed?: TimedRequest;
 }
 
 export type Decision =
@@ -32,138 +49,190 @@ export type Decision =
   | { readonly kind: "drop" }
   /** OPTIONS to the proxy itself (RFC 3261 §11). */
   | { readonly kind: "answer-options" }
+  /** REGISTER by one of our users. */
+  | { readonly kind: "register"; readonly user: User }
   | { readonly kind: "place"; readonly placing: Placing }
-  | { readonly kind: "relay"; readonly request: SipRequest; readonly to: Target }
-  | {
-      readonly kind: "in-dialog";
-      readonly request: SipRequest;
-      readonly to: FlowId | Target;
-      readonly dialog: DialogSide;
-    };
-
-/** What may be sent through here, said in Allow. */
-export const ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE, PRACK";
-/** What makes no dialog, and so may pass outside one: of dialogs we know only those of calls. */
-const STANDALONE: ReadonlySet<string> = new Set(["OPTIONS", "MESSAGE"]);
+  | { readonly kind: "relay"; readonly relaying: Relaying }
+  | { readonly kind: "in-dialog"; readonly passing: Passing };
 
 export interface TriageSetting {
-  readonly setting: ControllerSetting;
-  readonly gatekeeper: Gatekeeper;
-  readonly calls: CallTable;
+  readonly site: () => Site;
+  readonly dialogs: DialogTable;
+  /** Where a user is, the best contact first. */
+  readonly bindingsOf: (aor: string, now: Millis) => readonly Binding[];
 }
 
-export class Triage {
-  readonly #setting: ControllerSetting;
-  readonly #gatekeeper: Gatekeeper;
-  readonly #calls: CallTable;
+const NO_TAGS = { optionTags: [] };
 
-  constructor({ setting, gatekeeper, calls }: TriageSetting) {
+export class Triage {
+  readonly #setting: TriageSetting;
+
+  constructor(setting: TriageSetting) {
     this.#setting = setting;
-    this.#gatekeeper = gatekeeper;
-    this.#calls = calls;
   }
 
   decide(received: SipRequest, arrival: Arrival, now: Millis): Decision {
-    const { sip } = this.#setting;
-    const { request } = removeOwnRoute(received, (uri) => isOwnUri(sip, uri));
-    const looped = isLoop(request, (via) => isOwnVia(sip, via));
-    const invalid = validateRequest(request, { optionTags: [], looped });
+    const { neighbourhood, policy } = this.#site;
+    const { request } = removeOwnRoute(received, (uri) => neighbourhood.isOwnUri(uri));
+    const looped = isLoop(request, (via) => neighbourhood.isOwnVia(via));
+    const isKnownUri = (uri: string) => isEmergencyUri(uri, policy);
+    const invalid = validateRequest(request, { ...NO_TAGS, looped, isKnownUri });
     if (invalid !== undefined) return reject(invalid.status, invalid.headers);
     return messageTag(request, "To") === undefined
       ? this.#outside(request, arrival, now)
       : this.#inside(request, arrival, now);
   }
 
-  #outside(request: SipRequest, { peer }: Arrival, now: Millis): Decision {
+  get #site(): Site {
+    return this.#setting.site();
+  }
+
+  #outside(request: SipRequest, arrival: Arrival, now: Millis): Decision {
     if (request.method === "ACK") return { kind: "drop" };
     // One that found its INVITE was answered before it came here (RFC 3261 §9.2).
     if (request.method === "CANCEL") return reject(481);
-    const admission = this.#gatekeeper.admit(request, peer, now);
-    if (admission.kind === "challenge" || admission.kind === "forbidden")
-      return turnedAway(admission);
-    const destination = destinationOf(request, this.#setting.sip);
+    if (request.method === "REGISTER" && this.#isForRegistrar(request))
+      return this.#register(request, arrival, now);
+    const { gatekeeper, policy, neighbourhood } = this.#site;
+    const admission = gatekeeper.admit(request, arrival.peer, now);
+    if (admission.kind === "forbidden") return reject(403);
+    if (admission.kind === "challenge")
+      return { kind: "reject", rejection: challenged(admission.values) };
+    const destination = destinationOf(request, policy, neighbourhood);
+    if (!mayReach(admission, destination, aorOfUri(request.uri) ?? request.uri)) return reject(403);
+    return this.#route(request, admission, destination, now);
+  }
+
+  #route(request: SipRequest, origin: Origin, destination: Destination, now: Millis): Decision {
     switch (destination.kind) {
       case "self":
         return request.method === "OPTIONS"
           ? { kind: "answer-options" }
           : reject(405, [["Allow", ALLOWED_METHODS]]);
-      case "own-user":
-        return reject(destination.known ? 480 : 404);
       case "nowhere":
-        return reject(404);
-      case "route":
-        // From one domain to another is nothing to us: nobody here takes part.
-        if (admission.kind === "trunk") return reject(403);
-        if (request.method === "INVITE") return this.#place(request, admission, destination);
-        return STANDALONE.has(request.method)
-          ? { kind: "relay", request, to: destination.target }
-          : reject(405, [["Allow", ALLOWED_METHODS]]);
+        return reject(destination.status);
+      case "user":
+        return this.#toUser(request, origin, destination.aor, now);
+      case "trunk":
+      case "emergency": {
+        const emergency = destination.kind === "emergency";
+        const plan = trunkPlan(destination.trunk);
+        return this.#onward({ request, origin, plan, emergency }, undefined, []);
+      }
+      case "domain":
+        return this.#onward(
+          { request, origin, plan: domainPlan(destination.uri), emergency: false },
+          undefined,
+          [],
+        );
     }
   }
 
-  #place(
-    request: SipRequest,
-    { user, addresses }: Admission & { kind: "user" },
-    { route, target }: { route: Route; target: Target },
-  ): Decision {
+  /** All phones of the user; 404 for nobody of ours, 480 for one who is not there (§16.5, §21.4.18). */
+  #toUser(request: SipRequest, origin: Origin, aor: string, now: Millis): Decision {
+    const user = this.#site.policy.users.find(aor);
+    if (user === undefined) return reject(404);
+    const bindings = this.#setting.bindingsOf(aor, now);
+    const groups = bindingGroups(bindings, targetOf);
+    if (groups.length === 0) return reject(480);
+    const relaying: Relaying = {
+      request,
+      origin,
+      plan: { kind: "groups", groups },
+      emergency: false,
+    };
+    return this.#onward(relaying, user, bindings);
+  }
+
+  #onward(relaying: Relaying, callee: User | undefined, bindings: readonly Binding[]): Decision {
+    const { request, origin } = relaying;
+    if (request.method !== "INVITE") return { kind: "relay", relaying };
     if (messageTag(request, "From") === undefined) return reject(400);
+    const labelled = this.#isLabelled(request);
+    if (typeof labelled !== "boolean") return labelled;
+    const caller = origin.kind === "user" ? origin.user : undefined;
+    const places = bindings.flatMap(({ addresses }) => addresses);
+    const timing = this.#time(request);
+    if (timing.kind === "refuse") return tooBrief(timing.minSeS);
+    const placing: Placing = {
+      ...relaying,
+      request: timing.request,
+      timed: timing.timed,
+      caller: partyOf(caller, origin.kind === "user" ? origin.addresses : []),
+      callee: partyOf(callee, callee === undefined ? [] : [...places, ...callee.addresses]),
+      users: [caller, callee].filter((user) => user !== undefined),
+      labelled,
+    };
+    return { kind: "place", placing };
+  }
+
+  /** Whether a label names us, and then whether what it names is there. */
+  #isLabelled(request: SipRequest): boolean | Decision {
+    if (this.#site.media === undefined) return false;
     const rows = parsed(() => inspectionLabels(request));
     if (!rows.ok) return reject(400);
-    const labels = rows.value.filter(({ host }) => host === this.#setting.sip.name);
-    const labelled = labels.length > 0;
+    if (rows.value.length === 0) return false;
+    const labels = rows.value.filter(({ host }) => host === this.#site.policy.name);
+    if (labels.length === 0) return false;
     const kind = bodyKind(request);
-    const sealed = kind === "sealed";
     const cids = labels.flatMap((label) => label.cids);
-    if (labelled && kind === "other")
-      return { kind: "reject", rejection: refusalOf("not-a-recipient") };
-    if (labelled && !(sealed && namesBody(request, cids)))
-      return { kind: "reject", rejection: refusalOf("body-absent") };
-    const body = sealed ? "sealed" : "passing";
-    const caller = { callerAor: user.aor, ownAddresses: addresses };
-    return { kind: "place", placing: { request, ...caller, route, to: target, body, labelled } };
+    if (kind === "other") return { kind: "reject", rejection: refusalOf("not-a-recipient") };
+    return kind === "sealed" && namesBody(request, cids)
+      ? true
+      : { kind: "reject", rejection: refusalOf("body-absent") };
+  }
+
+  #isForRegistrar({ uri }: SipRequest): boolean {
+    if (!isSipScheme(uri)) return false;
+    const { neighbourhood } = this.#site;
+    const { host } = parseSipUri(uri);
+    return neighbourhood.isOwnDomain(host);
+  }
+
+  #register(request: SipRequest, { peer }: Arrival, now: Millis): Decision {
+    const admission = this.#site.gatekeeper.admit(request, peer, now, "Authorization");
+    switch (admission.kind) {
+      case "user":
+        return { kind: "register", user: admission.user };
+      case "challenge":
+        return reject(
+          401,
+          admission.values.map((value) => ["WWW-Authenticate", value] as const),
+        );
+      default:
+        return reject(403);
+    }
   }
 
   #inside(request: SipRequest, arrival: Arrival, now: Millis): Decision {
-    const dialog = this.#calls.ofDialog(request);
+    const place = this.#setting.dialogs.find(request);
     const isAck = request.method === "ACK";
-    if (dialog === undefined) return isAck ? { kind: "drop" } : reject(481);
-    const stranger = this.#strangerTo(dialog, request, arrival, now);
-    if (stranger !== undefined) return isAck ? { kind: "drop" } : stranger;
-    if (dialog.record.call.isSealed && changesMedia(request))
-      return { kind: "reject", rejection: refusalOf("running-media") };
-    const to = this.#partyBeyond(dialog, request);
-    if (to === undefined) return isAck ? { kind: "drop" } : reject(404);
-    return { kind: "in-dialog", request, to, dialog };
+    if (place === undefined) return isAck ? { kind: "drop" } : reject(481);
+    const stranger = strangerTo(this.#site, place, request, arrival, now);
+    if (stranger !== undefined)
+      return isAck ? { kind: "drop" } : { kind: "reject", rejection: stranger };
+    const plan = wayToParty(this.#site, place, request);
+    if (plan === undefined) return isAck ? { kind: "drop" } : reject(404);
+    if (place.set.call === undefined || !isSessionRequest(request))
+      return { kind: "in-dialog", passing: { request, place, plan } };
+    const timing = this.#time(request);
+    if (timing.kind === "refuse") return tooBrief(timing.minSeS);
+    const { request: timedRequest, timed } = timing;
+    return { kind: "in-dialog", passing: { request: timedRequest, place, plan, timed } };
   }
 
-  /** A request of a dialog must come from the party that it names as its sender. */
-  #strangerTo(
-    { record, side, tag }: DialogSide,
-    request: SipRequest,
-    { peer, flow }: Arrival,
-    now: Millis,
-  ): Decision | undefined {
-    if (side === "callee") {
-      const direct = canonicalAddress(peer.address) === record.contacts.get(tag);
-      return direct || isPeerOfRoute(record.placing.route, peer) ? undefined : reject(403);
-    }
-    if (flow === record.callerFlow) return undefined;
-    const isCaller = peer.identities.some((uri) => {
-      const aor = parsed(() => addressOfRecord(uri));
-      return aor.ok && aor.value === record.callerAor;
-    });
-    if (isCaller) return undefined;
-    const admission = this.#gatekeeper.admit(request, peer, now);
-    if (admission.kind === "user" && admission.user.aor === record.callerAor) return undefined;
-    return admission.kind === "challenge" ? turnedAway(admission) : reject(403);
-  }
-
-  #partyBeyond({ record, side }: DialogSide, request: SipRequest): FlowId | Target | undefined {
-    if (side === "callee") return record.callerFlow;
-    const { sip, media } = this.#setting;
-    return farTarget(request, sip, media);
+  #time(request: SipRequest): RequestTiming {
+    return timeRequest(request, this.#site.policy.sessionTimer);
   }
 }
+
+const domainPlan = (uri: string): RoutePlan => ({ kind: "locate", uri, whom: {} });
+
+const partyOf = (user: User | undefined, addresses: readonly string[]): Party => ({
+  ...(user === undefined ? undefined : { aor: user.aor }),
+  addresses: [...new Set(addresses)],
+  requireSealed: user?.requireSealed ?? false,
+});
 
 /** The body's own Content-ID, where it has one, is among those that the label names. */
 function namesBody(request: SipRequest, cids: readonly string[]): boolean {
@@ -171,18 +240,15 @@ function namesBody(request: SipRequest, cids: readonly string[]): boolean {
   return contentId === undefined || cids.includes(stripContentId(contentId));
 }
 
-/** Offers in a running dialog: what they would open, nobody has judged. */
-const changesMedia = ({ method, body }: SipRequest) =>
-  method === "INVITE" || (method === "UPDATE" && body.length > 0);
-
-const turnedAway = (admission: Admission & { kind: "challenge" | "forbidden" }): Decision =>
-  admission.kind === "challenge"
-    ? reject(407, [["Proxy-Authenticate", admission.value]])
-    : reject(403);
-
-function reject(
-  status: number,
-  headers: readonly (readonly [name: string, value: string])[] = [],
-): Decision {
-  return { kind: "reject", rejection: { status, reason: reasonPhrase(status), headers } };
+/** The target of a URI with a numeric host; undefined for what only DNS knows. */
+function targetOf(uri: string): Target | undefined {
+  const target = parsed(() => uriTarget(uri.replace(/^[^<]*<([^>]*)>.*$/, "$1")));
+  return target.ok ? target.value : undefined;
 }
+
+const tooBrief = (minSeS: number): Decision => reject(422, [["Min-SE", String(minSeS)]]);
+
+const reject = (status: number, headers?: Rejection["headers"]): Decision => ({
+  kind: "reject",
+  rejection: rejection(status, headers),
+});

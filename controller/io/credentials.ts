@@ -8,6 +8,7 @@ import { Secret } from "../../protocol/secret.ts";
 import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { ControllerConfig } from "../config.ts";
+import type { Ha1 } from "../core/users.ts";
 
 export interface Credentials {
   /** For whom bodies are sealed, and by whose word signers are believed (DER). */
@@ -15,7 +16,7 @@ export interface Credentials {
   readonly tls?: SipTlsSetting;
   readonly recording?: OrderKeys;
   /** By place in `[[user]]`. */
-  readonly ha1: ReadonlyMap<number, Secret>;
+  readonly ha1: ReadonlyMap<number, Ha1>;
 }
 
 export interface OrderKeys {
@@ -41,7 +42,8 @@ export function loadCredentials(file: string, config: ControllerConfig): Credent
 
 type Files = NonNullable<ControllerConfig["body"]>;
 
-const HA1 = /^[0-9a-f]{64}$/;
+const SHA_256 = /^[0-9a-f]{64}$/;
+const MD5 = /^[0-9a-f]{32}$/;
 
 class CredentialReader {
   readonly files: CredentialFiles;
@@ -92,7 +94,7 @@ class CredentialReader {
     return { signingKey: signingKey as KeyObject, recorderKey: recorderKey as KeyObject };
   }
 
-  ha1(users: ControllerConfig["user"]): ReadonlyMap<number, Secret> {
+  ha1(users: ControllerConfig["user"]): ReadonlyMap<number, Ha1> {
     const secrets = users.flatMap(({ ha1 }, at) => {
       if (ha1 === undefined) return [];
       const secret = this.files.read(ha1, `user[${at}].ha1`, parseHa1);
@@ -102,9 +104,18 @@ class CredentialReader {
   }
 }
 
-function parseHa1(text: string): Secret {
-  if (!HA1.test(text.trim())) throw new TypeError("not 64 hexadecimal digits");
-  return new Secret(Buffer.from(text.trim(), "latin1"));
+/** One line of SHA-256, of MD5, or of both. */
+function parseHa1(text: string): Ha1 {
+  const lines = text.trim().toLowerCase().split(/\s+/);
+  const sha256 = lines.find((line) => SHA_256.test(line));
+  const md5 = lines.find((line) => MD5.test(line));
+  const known = [sha256, md5].filter((line) => line !== undefined);
+  if (known.length === 0 || known.length !== lines.length)
+    throw new TypeError("not 64 hexadecimal digits (SHA-256), nor 32 more (MD5)");
+  return {
+    ...(sha256 === undefined ? {} : { sha256: new Secret(Buffer.from(sha256, "latin1")) }),
+    ...(md5 === undefined ? {} : { md5: new Secret(Buffer.from(md5, "latin1")) }),
+  };
 }
 
 function ofType(key: KeyObject, type: string): KeyObject {

@@ -4,38 +4,88 @@
  */
 import { networkInterfaces } from "node:os";
 import { parseAddress, parsePrefix } from "../../protocol/net/address.ts";
-import type { Secret } from "../../protocol/secret.ts";
 import { DEFAULT_PORTS } from "../../protocol/sip/next-hop.ts";
-import { addressOfRecord } from "../../protocol/sip/uri.ts";
-import type { ControllerConfig } from "../config.ts";
+import { type ControllerConfig, MIN_SESSION_EXPIRES_S, type RouteRow } from "../config.ts";
+import type { ControllerRules } from "../core/controller-port.ts";
 import type { MediaPolicy } from "../core/media-policy.ts";
-import { canonicalAddress, type SipPolicy } from "../core/sip-policy.ts";
+import { canonicalAddress, type SipPolicy, type Trunk } from "../core/sip-policy.ts";
+import type { User, UserDirectory } from "../core/users.ts";
+import type { Credentials } from "./credentials.ts";
+import { userOf } from "./user-entry.ts";
 
-export function sipPolicyOf(config: ControllerConfig, ha1: ReadonlyMap<number, Secret>): SipPolicy {
-  const { name, domains, listen, route, user } = config;
+/** Everything of the configuration that may change while the controller runs. */
+export function rulesOf(
+  config: ControllerConfig,
+  credentials: Credentials,
+  users: UserDirectory,
+): ControllerRules {
+  const media = mediaPolicyOf(config);
+  return {
+    sip: sipPolicyOf(config, users),
+    ...(media === undefined ? {} : { media }),
+    applyTimeoutMs: config.agent?.applyTimeoutMs ?? 0,
+    recordingRequired: isRecordingRequired(config),
+    bodyCertificate: credentials.body?.identity.certificate ?? Buffer.alloc(0),
+  };
+}
+
+export const isRecordingRequired = ({ recording }: ControllerConfig): boolean =>
+  recording?.required ?? false;
+
+export function sipPolicyOf(config: ControllerConfig, users: UserDirectory): SipPolicy {
+  const { name, domains, listen, route, digest, emergency, dns } = config;
+  const { algorithms, nonceLifetimeS } = digest;
   return {
     name,
     domains,
-    listeners: listen.map((row) => ({ ...row, address: canonicalAddress(row.address) })),
-    routes: route.map(({ domain, transport, address = "", port = DEFAULT_PORTS[transport] }) => ({
-      domain,
+    listeners: listen.map(({ transport, address, port }) => ({
       transport,
       address: canonicalAddress(address),
       port,
     })),
-    users: user.map(({ aor, addresses }, at) => {
-      const secret = ha1.get(at);
-      return {
-        aor: addressOfRecord(aor),
-        addresses: addresses.map(canonicalAddress),
-        ...(secret === undefined ? {} : { ha1: secret }),
-      };
-    }),
+    trunks: route.map(trunkOf),
+    users,
+    digest: { algorithms, nonceLifetimeMs: nonceLifetimeS * 1000 },
+    ...(emergency === undefined
+      ? {}
+      : { emergency: { numbers: new Set(emergency.numbers), trunk: emergency.route } }),
+    sessionTimer: config.sessionTimer ?? { minSeS: MIN_SESSION_EXPIRES_S },
+    anyDomain: dns?.anyDomain ?? false,
   };
 }
 
-export function mediaPolicyOf({ media, listen }: ControllerConfig): MediaPolicy {
-  if (media === undefined) throw new TypeError("no gateway to open");
+function trunkOf(row: RouteRow): Trunk {
+  const { domain, transport, address, host = "", port, from, identities, to, trusted } = row;
+  return {
+    domain,
+    transport,
+    place:
+      address === undefined
+        ? { kind: "name", host, ...(port === undefined ? {} : { port }) }
+        : {
+            kind: "address",
+            address: canonicalAddress(address),
+            port: port ?? DEFAULT_PORTS[transport],
+          },
+    from: from.map(parsePrefix),
+    identities,
+    to: new Set(to),
+    trusted,
+  };
+}
+
+/** The users that stand in the configuration itself. */
+export const userRowsOf = (
+  config: ControllerConfig,
+  { ha1 }: Pick<Credentials, "ha1">,
+): readonly User[] =>
+  config.user.map(({ ha1: _file, ...row }, at) =>
+    userOf(row, ha1.get(at), isRecordingRequired(config)),
+  );
+
+/** Undefined without a gateway. */
+export function mediaPolicyOf({ media, listen }: ControllerConfig): MediaPolicy | undefined {
+  if (media === undefined) return undefined;
   const listened = listen.map(({ address }) => address);
   const own = [...media.gatewayAddresses, ...listened, ...interfaceAddresses()];
   return {

@@ -1,154 +1,171 @@
 /**
- * Joins the parts of a running controller: transport and transactions on one side, inspector and
- * agent on the other, the core between them. Touches sockets and the clock, through its parts.
+ * Joins the parts of a running controller: transport and transactions on one side, the gateway on
+ * the other, the core between them, the database below. Touches sockets, files and the clock,
+ * through its parts.
  *
  * ```text
- *   sockets ◀─▶ transactions ◀─▶ core ─▶ body inspector
+ *   sockets ◀─▶ transactions ◀─▶ core ─▶ gateway: inspector, sealer, agent link ◀─▶ agent
  *                                 │  ▲
- *                                 ▼  │
- *                       order sealer, agent link ◀─▶ agent
+ *                        database ◀  └ DNS
  * ```
  */
 import { randomBytes } from "node:crypto";
 import { assertNever, isProtocolError } from "../../protocol/errors.ts";
 import { Secret } from "../../protocol/secret.ts";
-import { DEFAULT_SIP_TIMERS } from "../../protocol/sip/transaction.ts";
-import type { TransactionEffect, TransactionInput } from "../../protocol/sip/transaction-events.ts";
-import { TransactionLayer } from "../../protocol/sip/transaction-layer.ts";
+import { locateServer } from "../../protocol/sip/locate-server.ts";
+import { waitMs } from "../../protocol/sip/transaction.ts";
+import { DnsResolver } from "../../runtime/dns-resolver.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import { createSipTransport, type SipTransportHandle } from "../../runtime/sip-transport.ts";
 import type { ControllerConfig } from "../config.ts";
 import { Controller } from "../core/controller.ts";
-import type { ControllerEffect, ControllerInput } from "../core/controller-port.ts";
-import { AgentLink, type AgentNews } from "./agent-link.ts";
-import { BodyInspector } from "./body-inspector.ts";
+import type {
+  ControllerEffect,
+  ControllerInput,
+  ControllerRules,
+} from "../core/controller-port.ts";
+import { isEmergencyUri } from "../core/destination.ts";
 import type { Credentials } from "./credentials.ts";
-import { OrderSealer } from "./order-sealer.ts";
-import { mediaPolicyOf, sipPolicyOf } from "./policies.ts";
+import { Gateway } from "./gateway.ts";
+import { rulesOf } from "./policies.ts";
+import { SavedState } from "./saved-state.ts";
+import { SipStack } from "./sip-stack.ts";
+import type { UserStore } from "./user-store.ts";
+
+/** What a controller is started with, and what may be put in its place while it runs. */
+export interface Loaded {
+  readonly config: ControllerConfig;
+  readonly credentials: Credentials;
+  readonly users: UserStore;
+  /** Of the state database. */
+  readonly stateFile: string | undefined;
+}
 
 export interface RunningController {
-  /** Closes every session on the gateway, then all sockets. */
+  /** Other users, routes and certificates; calls and connections stay. */
+  reload(loaded: Loaded): Promise<void>;
+  /**
+   * Takes nothing new, lets transactions finish for a while, and closes all sockets. The sessions
+   * on the gateway stay for a successor that will know them, or are closed.
+   */
   stop(): Promise<void>;
 }
 
 const NONCE_KEY_BYTES = 32;
+/** How long a stop waits for requests that are on their way. */
+export const DRAIN_MS = 5_000;
+const DRAIN_POLL_MS = 50;
 
-/** Starts a controller. Rejects if one of its listeners cannot be opened. */
-export async function runController(
-  config: ControllerConfig,
-  credentials: Credentials,
-  log: Logger,
-): Promise<RunningController> {
-  const required = config.recording?.required ?? false;
-  const sealer = await OrderSealer.create(credentials.recording, required);
-  const shell = new ControllerShell(config, credentials, sealer, log);
-  await shell.listen();
+/** Starts a controller. Rejects if one of its listeners cannot be opened. @throws ConfigError */
+export async function runController(loaded: Loaded, log: Logger): Promise<RunningController> {
+  const shell = new ControllerShell(loaded, log);
+  await shell.start();
   return shell;
 }
 
 class ControllerShell implements RunningController {
-  readonly #config: ControllerConfig;
-  readonly #credentials: Credentials;
+  readonly #loaded: Loaded;
   readonly #log: Logger;
-  readonly #sealer: OrderSealer;
-  readonly #inspector: BodyInspector;
-  readonly #agent: AgentLink;
-  readonly #transactions: Drive<TransactionInput>;
+  readonly #state: SavedState;
+  readonly #sip: SipStack;
+  readonly #controller: Controller;
   readonly #core: Drive<ControllerInput>;
-  #transport: SipTransportHandle | undefined;
+  readonly #resolver: DnsResolver;
+  #rules: ControllerRules;
+  #gateway: Gateway | undefined;
 
-  constructor(
-    config: ControllerConfig,
-    credentials: Credentials,
-    sealer: OrderSealer,
-    log: Logger,
-  ) {
-    this.#config = config;
-    this.#credentials = credentials;
-    this.#sealer = sealer;
+  constructor(loaded: Loaded, log: Logger) {
+    const { config, credentials, users, stateFile } = loaded;
+    this.#loaded = loaded;
     this.#log = log;
-    if (credentials.body === undefined || config.agent === undefined)
-      throw new TypeError("no gateway to open");
-    const { identity: holder, anchors } = credentials.body;
-    this.#inspector = new BodyInspector({ holder, anchors, log });
-    this.#agent = new AgentLink({
-      socketPath: config.agent.socket,
-      controller: config.name,
-      onNews: (news) => this.#hear(news),
+    this.#rules = rulesOf(config, credentials, users);
+    this.#state = SavedState.open(stateFile, log);
+    this.#resolver = new DnsResolver({ servers: config.dns?.servers ?? [] });
+    this.#sip = new SipStack({
+      config,
+      tls: credentials.tls,
+      isUrgent: ({ uri }) => isEmergencyUri(uri, this.#rules.sip),
+      onEvent: (event) => this.#core.feed(event),
+      onClosed: (flow) => this.#core.feed({ kind: "flow-closed", flow }),
       log,
     });
-    const layer = new TransactionLayer({ timers: DEFAULT_SIP_TIMERS, random: randomBytes });
-    this.#transactions = drive(layer, (effect) => this.#performTransaction(effect));
-    this.#core = drive(this.#createCore(), (effect) => this.#perform(effect));
+    this.#controller = new Controller({
+      ...this.#rules,
+      nonceKey: new Secret(randomBytes(NONCE_KEY_BYTES)),
+      random: randomBytes,
+      registrar: config.registrar,
+      acceptedMs: waitMs({ ...config.timers, tryingMs: 0 }),
+      maxCalls: config.limits.calls,
+    });
+    this.#core = drive(this.#controller, (effect) => this.#perform(effect));
   }
 
-  async listen(): Promise<void> {
-    const { tls } = this.#credentials;
-    this.#transport = await createSipTransport({
-      listeners: this.#config.listen,
-      ...(tls === undefined ? {} : { tls }),
-      onMessage: (arrival) => this.#transactions.feed({ kind: "received", ...arrival }),
-      onClosed: (flow) => this.#transactions.feed({ kind: "flow-closed", flow }),
-      log: this.#log,
-    });
-    this.#agent.start();
+  async start(): Promise<void> {
+    const { config, credentials } = this.#loaded;
+    const { bindings, calls, sessions } = this.#state.read();
+    this.#controller.restore(bindings, calls);
+    if (config.agent !== undefined)
+      this.#gateway = await Gateway.create({
+        socketPath: config.agent.socket,
+        controller: config.name,
+        credentials,
+        feed: (input) => this.#core.feed(input),
+        store: {
+          save: (session) => this.#state.saveSession(session),
+          forget: (session) => this.#state.forgetSession(session),
+        },
+        log: this.#log,
+      });
+    await this.#sip.listen();
+    this.#gateway?.start(sessions);
+    this.#core.feed({ kind: "tick" });
+    if (calls.length + bindings.length > 0)
+      this.#log.info({ calls: calls.length, registrations: bindings.length }, "restored");
+  }
+
+  async reload({ config, credentials, users }: Loaded): Promise<void> {
+    this.#rules = rulesOf({ ...config, listen: this.#loaded.config.listen }, credentials, users);
+    this.#core.feed({ kind: "reload", rules: this.#rules });
+    if (credentials.tls !== undefined) this.#sip.setTls(credentials.tls);
+    await this.#gateway?.reload(credentials);
   }
 
   async stop(): Promise<void> {
+    this.#sip.drain();
+    const giveUpAt = Date.now() + DRAIN_MS;
+    while (this.#controller.pendingCount > 0 && Date.now() < giveUpAt)
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     this.#core.stop();
-    this.#transactions.stop();
-    await Promise.all([this.#agent.stop("controller stopped"), this.#transport?.close()]);
-  }
-
-  #createCore(): Controller {
-    const { config, credentials } = { config: this.#config, credentials: this.#credentials };
-    return new Controller({
-      sip: sipPolicyOf(config, credentials.ha1),
-      media: mediaPolicyOf(config),
-      applyTimeoutMs: config.agent?.applyTimeoutMs ?? 0,
-      recordingRequired: config.recording?.required ?? false,
-      bodyCertificate: credentials.body?.identity.certificate ?? Buffer.alloc(0),
-      nonceKey: new Secret(randomBytes(NONCE_KEY_BYTES)),
-      random: randomBytes,
-    });
-  }
-
-  #performTransaction(effect: TransactionEffect): void {
-    if (effect.kind !== "send") {
-      this.#core.feed(effect);
-      return;
-    }
-    const { message, to, key } = effect;
-    const sent = this.#transport?.send(message, to) ?? Promise.reject(new Error("not listening"));
-    sent.then(
-      (flow) => {
-        if (key !== undefined) this.#transactions.feed({ kind: "sent", key, flow });
-      },
-      (error: NodeJS.ErrnoException) => {
-        // The code alone: the message may name an address.
-        this.#log.info({ code: error.code ?? error.name }, "SIP message not sent");
-        if (key !== undefined) this.#transactions.feed({ kind: "transport-failed", key });
-      },
-    );
+    const sessions = this.#state.isKept ? "left" : "closed";
+    await Promise.all([this.#gateway?.stop(sessions), this.#sip.close()]);
+    this.#state.close();
   }
 
   #perform(effect: ControllerEffect): void {
     switch (effect.kind) {
       case "transaction":
-        this.#transactions.feed(effect.input);
+        this.#sip.feed(effect.input);
         break;
-      case "inspect-offer":
-        this.#inspectOffer(effect);
-        break;
-      case "inspect-answer":
-        this.#inspectAnswer(effect);
+      case "inspect":
+        this.#gateway?.inspect(effect);
         break;
       case "put":
-        this.#put(effect);
+        this.#gateway?.put(effect);
         break;
       case "close":
-        this.#agent.feed(effect);
+        this.#gateway?.close(effect);
+        break;
+      case "locate":
+        this.#locate(effect);
+        break;
+      case "store-bindings":
+        this.#state.storeBindings(effect.changes);
+        break;
+      case "save-call":
+        this.#state.saveCall(effect.call, effect.saved);
+        break;
+      case "forget-call":
+        this.#state.forgetCall(effect.call);
         break;
       case "report": {
         const { kind: _, level, event, ...fields } = effect;
@@ -166,73 +183,16 @@ class ControllerShell implements RunningController {
     }
   }
 
-  #inspectOffer({ call, request }: ControllerEffect & { kind: "inspect-offer" }): void {
-    void this.#inspector
-      .offer(request)
-      .then((inspection) => this.#core.feed({ kind: "offer-inspected", call, inspection }));
-  }
-
-  #inspectAnswer(effect: ControllerEffect & { kind: "inspect-answer" }): void {
-    const { call, toTag, response, firstKey } = effect;
-    void this.#inspector
-      .answer(response, firstKey)
-      .then((inspection) => this.#core.feed({ kind: "answer-inspected", call, toTag, inspection }));
-  }
-
-  #put({ put, order }: ControllerEffect & { kind: "put" }): void {
-    const { session, revision, timeoutMs } = put;
-    try {
-      this.#agent.feed({ kind: "put", session: this.#sealer.seal(put, order), timeoutMs });
-    } catch (error) {
-      if (!isProtocolError(error)) throw error;
-      const result = { kind: "failed", verdict: "not-recorded", code: error.code } as const;
-      this.#core.feed({ kind: "put-result", session, revision, result });
-    }
-  }
-
-  #hear(news: AgentNews): void {
-    switch (news.kind) {
-      case "put-result":
-        if (news.result.kind === "failed") {
-          const { verdict, code } = news.result;
-          this.#log.warn({ session: news.session, verdict, code }, "put failed");
-        }
-        this.#core.feed(news);
-        break;
-      case "session-lost":
-        this.#core.feed({ kind: "session-lost", session: news.session });
-        break;
-      case "availability":
-        this.#log[news.up ? "info" : "error"](news.up ? "agent there" : "agent gone");
-        break;
-      case "closed":
-        this.#log.info({ session: news.session, counters: news.counters }, "session closed");
-        break;
-      case "event":
-        this.#hearEvent(news.event);
-        break;
-      default:
-        assertNever(news);
-    }
-  }
-
-  #hearEvent(event: (AgentNews & { kind: "event" })["event"]): void {
-    const { kind, session } = event;
-    switch (event.kind) {
-      case "refused":
-        this.#log.warn({ session, reason: event.reason }, kind);
-        this.#core.feed({ kind: "recording-refused", session });
-        break;
-      case "loss":
-      case "session.expired":
-        this.#log.error({ session }, kind);
-        break;
-      case "recording.closed":
-      case "pinhole.active":
-        this.#log.info({ session }, kind);
-        break;
-      default:
-        assertNever(event);
-    }
+  #locate({ ref, uri }: ControllerEffect & { kind: "locate" }): void {
+    const supported = [...new Set(this.#loaded.config.listen.map(({ transport }) => transport))];
+    const setting = { resolver: this.#resolver, supported, random: randomBytes };
+    const told = locateServer(uri, setting).catch((error: unknown) => {
+      if (!isProtocolError(error)) this.#log.error({ error: String(error) }, "DNS");
+      return { kind: "none" } as const;
+    });
+    void told.then((located) => {
+      const targets = located.kind === "found" ? located.targets : [];
+      this.#core.feed({ kind: "located", ref, targets });
+    });
   }
 }

@@ -4,22 +4,22 @@
  */
 import { DEFAULT_MAX_FORWARDS } from "./create-request.ts";
 import { createResponse, type ResponseParts } from "./create-response.ts";
+import { canonicalName } from "./header-name.ts";
 import {
   firstValue,
+  type HeaderRow,
   headerRows,
   headerValue,
   headerValues,
-  prependHeader,
   type SipRequest,
   type SipResponse,
   withFirstValue,
-  withHeader,
   withoutHeader,
   withValues,
 } from "./message.ts";
 import { parseNameAddr } from "./name-addr.ts";
 import type { FailureReason } from "./transaction.ts";
-import { parseSipUri, type SipUri, uriParam, uriScheme } from "./uri.ts";
+import { isSipScheme, parseSipUri, type SipUri, uriParam } from "./uri.ts";
 import { serializeVia, type Via } from "./via.ts";
 
 /** How a request is refused; `createResponse` makes it a response. An ACK is just dropped. */
@@ -31,6 +31,8 @@ export interface Refusal {
 export interface ProxySupport {
   /** Option tags understood in Proxy-Require. */
   readonly optionTags: readonly string[];
+  /** Whether a URI of another scheme than sip and sips leads somewhere: `urn:service:sos`. */
+  readonly isKnownUri?: (uri: string) => boolean;
   /** True when the request went through here before, unchanged (`isLoop`). */
   readonly looped: boolean;
 }
@@ -38,13 +40,14 @@ export interface ProxySupport {
 /** Whether a well-formed request may be proxied (§16.3 items 2-5); undefined if it may. */
 export function validateRequest(request: SipRequest, support: ProxySupport): Refusal | undefined {
   const refuse = (status: number, ...headers: Refusal["headers"]): Refusal => ({ status, headers });
-  if (!["sip", "sips"].includes(uriScheme(request.uri))) return refuse(416);
+  if (!isSipScheme(request.uri) && support.isKnownUri?.(request.uri) !== true) return refuse(416);
   if (Number(headerValue(request, "Max-Forwards") ?? DEFAULT_MAX_FORWARDS) === 0)
     return refuse(483);
   if (support.looped) return refuse(482);
   if (request.method === "ACK" || request.method === "CANCEL") return undefined; // §8.2.2.3
-  const known = support.optionTags.map((tag) => tag.toLowerCase());
   const required = headerValues(request, "Proxy-Require");
+  if (required.length === 0) return undefined;
+  const known = support.optionTags.map((tag) => tag.toLowerCase());
   const unknown = required.filter((tag) => !known.includes(tag.toLowerCase()));
   return unknown.length === 0 ? undefined : refuse(420, ["Unsupported", unknown.join(", ")]);
 }
@@ -72,7 +75,7 @@ export function removeOwnRoute(request: SipRequest, isOwn: (uri: SipUri) => bool
 }
 
 function undoStrictRouting(request: SipRequest, isOwn: (uri: SipUri) => boolean): SipRequest {
-  if (!["sip", "sips"].includes(uriScheme(request.uri))) return request;
+  if (!isSipScheme(request.uri) || firstValue(request, "Route") === undefined) return request;
   const uri = parseSipUri(request.uri);
   const routes = headerValues(request, "Route");
   const last = routes.at(-1);
@@ -86,7 +89,7 @@ function undoStrictRouting(request: SipRequest, isOwn: (uri: SipUri) => boolean)
 function sipUriOf(value: string | undefined): SipUri | undefined {
   if (value === undefined) return undefined;
   const { uri } = parseNameAddr(value);
-  return ["sip", "sips"].includes(uriScheme(uri)) ? parseSipUri(uri) : undefined;
+  return isSipScheme(uri) ? parseSipUri(uri) : undefined;
 }
 
 export interface Forwarding {
@@ -96,23 +99,50 @@ export interface Forwarding {
   readonly uri?: string;
   /** Record-Route values to add, topmost first (`recordRoutes`). */
   readonly recordRoutes?: readonly string[];
+  /** Route values to add, topmost first: the Path of a registered contact (RFC 3327 §5.3). */
+  readonly routes?: readonly string[];
+  /** Rows that end here, by their canonical name: our own credentials, identities not to be told. */
+  readonly isDropped?: (canonical: string, value: string) => boolean;
+  /** Rows to add at the end. */
+  readonly added?: readonly HeaderRow[];
 }
 
-/** The request as it leaves for the next hop (§16.6 items 1-4, 6, 8). */
+/** The request as it leaves for the next hop (§16.6 items 1-4, 6, 8), made in one pass. */
 export function forwardRequest(request: SipRequest, forwarding: Forwarding): SipRequest {
-  const target = forwarding.uri === undefined ? request : { ...request, uri: forwarding.uri };
-  const recorded = (forwarding.recordRoutes ?? []).reduceRight(
-    (made, value) => prependHeader(made, "Record-Route", value),
-    nextMaxForwards(target),
-  );
-  return doStrictRouting(prependHeader(recorded, "Via", serializeVia(forwarding.via)));
+  const { via, uri, recordRoutes = NONE, routes = NONE, isDropped, added = NO_ROWS } = forwarding;
+  const headers: HeaderRow[] = [{ name: "Via", value: serializeVia(via) }];
+  let afterVia = 1;
+  let recordAt = -1;
+  let routeAt = -1;
+  let hasHops = false;
+  for (const row of request.headers) {
+    const name = canonicalName(row.name);
+    if (isDropped?.(name, row.value) === true) continue;
+    if (name === "max-forwards") {
+      if (hasHops) continue;
+      hasHops = true;
+      headers.push({ name: row.name, value: String(Number(row.value) - 1) });
+      continue;
+    }
+    if (name === "record-route" && recordAt < 0) recordAt = headers.length;
+    else if (name === "route" && routeAt < 0) routeAt = headers.length;
+    headers.push(row);
+    if (name === "via") afterVia = headers.length;
+  }
+  if (!hasHops) headers.push({ name: "Max-Forwards", value: String(DEFAULT_MAX_FORWARDS) });
+  if (added.length > 0) headers.push(...added);
+  const inserts = [
+    { at: recordAt < 0 ? afterVia : recordAt, name: "Record-Route", values: recordRoutes },
+    { at: routeAt < 0 ? afterVia : routeAt, name: "Route", values: routes },
+  ].sort((one, other) => other.at - one.at);
+  for (const { at, name, values } of inserts)
+    if (values.length > 0) headers.splice(at, 0, ...values.map((value) => ({ name, value })));
+  const made = { ...request, uri: uri ?? request.uri, headers };
+  return routeAt < 0 && routes.length === 0 ? made : doStrictRouting(made);
 }
 
-function nextMaxForwards(request: SipRequest): SipRequest {
-  const hops = headerValue(request, "Max-Forwards");
-  const next = hops === undefined ? DEFAULT_MAX_FORWARDS : Number(hops) - 1;
-  return withHeader(request, "Max-Forwards", String(next));
-}
+const NONE: readonly string[] = [];
+const NO_ROWS: readonly HeaderRow[] = [];
 
 /** A next hop without `lr` wants to be the Request-URI (§16.6 item 6). */
 function doStrictRouting(request: SipRequest): SipRequest {

@@ -109,7 +109,7 @@ test("an INVITE that comes twice by different ways is one call; a full table tak
   assert.equal(statusOf(proxy.receive(request())), 482);
   const effects = proxy.receive(request({ callId: "c2@atlanta.example.com" }));
   const [answer] = responsesOf(effects);
-  assert.equal(answer?.response.status, 500);
+  assert.equal(answer?.response.status, 503);
   assert.match(headerValue(answer.response, "Retry-After") ?? "", /^\d+$/);
   assert.equal(proxy.core.callCount, 1);
 });
@@ -121,7 +121,7 @@ test("an ACK of bob's is passed on and confirms nothing that alice has to confir
   const effects = proxy.receive(inDialog("ACK", fromBob), FROM_BILOXI);
   assert.equal(requestsOf(effects)[0]?.to, "flow-alice");
   assert.ok(!effects.some(({ kind }) => kind === "report"));
-  const [report] = proxy.receive(inDialog("ACK"));
+  const report = proxy.receive(inDialog("ACK")).find(({ kind }) => kind === "report");
   assert.ok(report?.kind === "report" && report.event === "call-confirmed");
 });
 

@@ -6,7 +6,8 @@ import type {
   ControllerInput,
   ControllerSetting,
 } from "../../../controller/core/controller-port.ts";
-import type { SipPolicy } from "../../../controller/core/sip-policy.ts";
+import type { SipPolicy, Trunk } from "../../../controller/core/sip-policy.ts";
+import type { User, UserDirectory } from "../../../controller/core/users.ts";
 import { Secret } from "../../../protocol/secret.ts";
 import { digestHa1 } from "../../../protocol/sip/digest.ts";
 import type { FlowId, Peer, Target } from "../../../protocol/sip/flow.ts";
@@ -25,6 +26,48 @@ import {
   sdp,
 } from "./call-fixture.ts";
 
+/** A trunk by TCP, unless the sketch says otherwise. */
+export const trunk = (
+  domain: string,
+  address: string,
+  sketch: Partial<Trunk> & { readonly port?: number } = {},
+): Trunk => {
+  const { port = 5060, ...rest } = sketch;
+  return {
+    domain,
+    transport: "tcp",
+    place: { kind: "address", address, port },
+    from: [],
+    identities: [],
+    to: new Set(["users"]),
+    trusted: false,
+    ...rest,
+  };
+};
+
+export const user = (aor: string, sketch: Partial<User> = {}): User => ({
+  aor,
+  addresses: [],
+  requireSealed: false,
+  mustRecord: true,
+  ...sketch,
+});
+
+export function directory(...users: readonly User[]): UserDirectory {
+  const byAor = new Map(users.map((each) => [each.aor, each]));
+  return { find: (aor) => byAor.get(aor) };
+}
+
+export const DAVE = "sip:dave@atlanta.example.com";
+const SWORDFISH = new Secret(Buffer.from("swordfish"));
+export const USERS: readonly User[] = [
+  user(ALICE),
+  user(DAVE, {
+    addresses: ["10.10.0.77"],
+    ha1: { sha256: digestHa1("dave", "atlanta.example.com", SWORDFISH) },
+  }),
+];
+
 export const SIP: SipPolicy = {
   name: "ss1.atlanta.example.com",
   domains: ["atlanta.example.com"],
@@ -33,15 +76,11 @@ export const SIP: SipPolicy = {
     { transport: "tcp", address: "10.10.0.1", port: 5060 },
     { transport: "tcp", address: "10.30.0.1", port: 5060 },
   ],
-  routes: [{ domain: "biloxi.example.com", transport: "tcp", address: "10.30.0.2", port: 5060 }],
-  users: [
-    { aor: ALICE, addresses: [] },
-    {
-      aor: "sip:dave@atlanta.example.com",
-      addresses: ["10.10.0.77"],
-      ha1: digestHa1("dave", "atlanta.example.com", new Secret(Buffer.from("swordfish"))),
-    },
-  ],
+  trunks: [trunk("biloxi.example.com", "10.30.0.2")],
+  users: directory(...USERS),
+  digest: { algorithms: ["SHA-256"], nonceLifetimeMs: 300_000 },
+  sessionTimer: { minSeS: 90 },
+  anyDomain: false,
 };
 
 export const CERTIFICATE = Buffer.from("certificate of ss1");
@@ -193,12 +232,12 @@ export class ProxyDriver {
   /** A sealed call as far as its INVITE at biloxi; returns that INVITE. */
   placeSealed(received = request({ body: "sealed offer" }), arrival = FROM_ALICE): SipRequest {
     const [inspect] = this.receive(received, arrival);
-    assert.equal(inspect?.kind, "inspect-offer");
-    const { call, request: placed } = inspect as ControllerEffect & { kind: "inspect-offer" };
+    assert.ok(inspect?.kind === "inspect");
+    const { call, ref, message } = inspect;
     const firstKey = new CallDriver().firstKey;
-    const body = opened(placed, ALICE, sdp({}));
+    const body = opened(message, ALICE, sdp({}));
     const inspection = { kind: "opened", body, firstKey } as const;
-    const [put] = this.feed({ kind: "offer-inspected", call, inspection });
+    const [put] = this.feed({ kind: "inspected", call, ref, inspection });
     assert.equal(put?.kind, "put");
     const { session } = (put as ControllerEffect & { kind: "put" }).put;
     const effects = this.feed({ kind: "put-result", session, revision: 1, result: APPLIED });
@@ -234,10 +273,10 @@ export class ProxyDriver {
   answerSealed(): void {
     const sent = this.placeSealed();
     const [inspect] = this.reply(sent, 200, [SEALED], "sealed answer");
-    assert.equal(inspect?.kind, "inspect-answer");
-    const { call, toTag, response } = inspect as ControllerEffect & { kind: "inspect-answer" };
-    const inspection = bobAnswers({}, response);
-    const [put] = this.feed({ kind: "answer-inspected", call, toTag, inspection });
+    assert.ok(inspect?.kind === "inspect");
+    const { call, ref, message } = inspect;
+    const inspection = bobAnswers({}, message as SipResponse);
+    const [put] = this.feed({ kind: "inspected", call, ref, inspection });
     const { session } = (put as ControllerEffect & { kind: "put" }).put;
     this.feed({ kind: "put-result", session, revision: 2, result: APPLIED });
     this.receive(inDialog("ACK"));

@@ -1,0 +1,138 @@
+/**
+ * Whether a request of a dialog comes from the party that it names as its sender, and where the
+ * other party is (RFC 3261 §12.2, §16.5-16.6). Pure. A wrong sender changes nothing.
+ */
+import type { Millis } from "../../protocol/machine.ts";
+import {
+  isForbiddenMediaAddress,
+  parseAddress,
+  prefixContains,
+} from "../../protocol/net/address.ts";
+import type { FlowId, Target } from "../../protocol/sip/flow.ts";
+import { firstValue, type SipRequest } from "../../protocol/sip/message.ts";
+import { nextHop } from "../../protocol/sip/next-hop.ts";
+import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import type { DialogPlace, Leg } from "./dialog-table.ts";
+import { aorOfUri } from "./gatekeeper.ts";
+import { hopTo, type NextHop, type RoutePlan } from "./next-hops.ts";
+import { type Rejection, rejection } from "./sender.ts";
+import { canonicalAddress } from "./sip-policy.ts";
+import type { Site } from "./site.ts";
+import { parsed } from "./verdict.ts";
+
+/** What a datagram's source address is believed for: an end of what is there, no beginning. */
+const BELIEVED_BY_ADDRESS: ReadonlySet<string> = new Set(["ACK", "BYE", "PRACK"]);
+
+/** What a stranger to a dialog is told; undefined for the party itself. */
+export function strangerTo(
+  site: Site,
+  { set, side, tag }: DialogPlace,
+  request: SipRequest,
+  arrival: Arrival,
+  now: Millis,
+): Rejection | undefined {
+  const leg = side === "caller" ? set.caller : set.callees.get(tag);
+  if (leg === undefined)
+    return set.asked.some((each) => isAt(site, each, arrival)) ? undefined : rejection(403);
+  if (isAt(site, leg, arrival) && isEnough(leg, request, arrival)) return undefined;
+  const { aor } = leg.whom;
+  if (aor === undefined) return rejection(403);
+  if (arrival.peer.identities.some((uri) => aorOfUri(uri) === aor)) return undefined;
+  const admission = site.gatekeeper.admit(request, arrival.peer, now);
+  switch (admission.kind) {
+    case "user":
+      return admission.user.aor === aor ? undefined : rejection(403);
+    case "challenge":
+      return challenged(admission.values);
+    default:
+      return rejection(403);
+  }
+}
+
+export const challenged = (values: readonly string[]): Rejection =>
+  rejection(
+    407,
+    values.map((value) => ["Proxy-Authenticate", value] as const),
+  );
+
+/** The connection that the party used last, its trunk, or, of nobody here, its address. */
+function isAt({ neighbourhood }: Site, leg: Leg, { flow, peer }: Arrival): boolean {
+  if (flow === leg.flow) return true;
+  const { trunk, aor } = leg.whom;
+  if (trunk !== undefined && neighbourhood.trunkOfPeer(peer)?.domain === trunk.domain) return true;
+  if (aor !== undefined) return false;
+  const address = canonicalAddress(peer.address);
+  return address === leg.contact || address === leg.peer.address;
+}
+
+/** A connection is its owner's; what a datagram says of its source, anybody may say. */
+const isEnough = ({ whom }: Leg, { method }: SipRequest, { peer }: Arrival): boolean =>
+  peer.transport !== "udp" || whom.aor === undefined || BELIEVED_BY_ADDRESS.has(method);
+
+/** How the other party is reached; undefined if nothing that may be asked leads there. */
+export function wayToParty(
+  site: Site,
+  { set, side, tag }: DialogPlace,
+  request: SipRequest,
+): RoutePlan | undefined {
+  const leg = side === "caller" ? set.callees.get(tag) : set.caller;
+  const hop = parsed(() => nextHop(request));
+  if (leg === undefined || !hop.ok) return undefined;
+  const routed = firstValue(request, "Route") !== undefined;
+  const flow = leg.whom.aor === undefined || routed ? undefined : leg.flow;
+  if (flow !== undefined)
+    return { kind: "groups", groups: [[waysByFlow(site, leg, flow, hop.value)]] };
+  const target = permitted(site, leg, hop.value);
+  if (target !== undefined && !site.neighbourhood.hasTransport(target.transport)) return undefined;
+  if (target !== undefined) return { kind: "groups", groups: [[[hopTo(target, leg.whom)]]] };
+  if (site.policy.anyDomain && !isLiteral(hop.value)) {
+    const uri = routed ? (firstValue(request, "Route") ?? "") : request.uri;
+    return { kind: "locate", uri: uri.replace(/^[^<]*<([^>]*)>.*$/, "$1"), whom: leg.whom };
+  }
+  return leg.flow === undefined || isLiteral(hop.value)
+    ? undefined
+    : { kind: "groups", groups: [[[flowHop(leg, leg.flow)]]] };
+}
+
+/** A user is reached by his flow; if that is gone, where his Contact says. */
+function waysByFlow(site: Site, leg: Leg, flow: FlowId, contact: Target): readonly NextHop[] {
+  const target = permitted(site, leg, contact);
+  const byFlow = flowHop(leg, flow);
+  return target === undefined || flow.startsWith("udp/")
+    ? [byFlow]
+    : [byFlow, hopTo(target, leg.whom)];
+}
+
+const flowHop = ({ peer, whom }: Leg, flow: FlowId): NextHop => ({
+  to: flow,
+  toward: peer,
+  path: [],
+  whom,
+});
+
+const isLiteral = ({ address }: Target): boolean => parsed(() => parseAddress(address)).ok;
+
+/**
+ * A trunk, the place that the party was seen at, or any place outside: what a sender writes into
+ * Route and Request-URI sends nothing back inside, nor to ourselves.
+ */
+function permitted({ neighbourhood, media }: Site, leg: Leg, target: Target): Target | undefined {
+  const trunk = neighbourhood.trunkOfTarget(target);
+  if (trunk?.place.kind === "address") {
+    const { address, port } = trunk.place;
+    const { transport, domain } = trunk;
+    return { transport, address, port, ...(transport === "tls" ? { serverName: domain } : {}) };
+  }
+  const { address, ...rest } = target;
+  const text = canonicalAddress(address);
+  if (text === leg.peer.address && !neighbourhood.isOwnUri(uriOf(target)))
+    return { ...rest, address: text };
+  const read = parsed(() => parseAddress(address));
+  if (!read.ok || isForbiddenMediaAddress(read.value)) return undefined;
+  const inside = media?.protectedPrefixes.some((prefix) => prefixContains(prefix, read.value));
+  const own = neighbourhood.isOwnAddress(text) || media?.gatewayAddresses.includes(text) === true;
+  return inside === true || own ? undefined : target;
+}
+
+const uriOf = ({ address: host, port }: Target) =>
+  ({ scheme: "sip", host, port, params: [] }) as const;
