@@ -110,8 +110,9 @@ export class AgentClient implements Machine<AgentClientInput, AgentClientEffect>
   #greet(now: Millis): readonly AgentClientEffect[] {
     this.#link = { kind: "greeting" };
     const id = this.#ask({ asked: "hello" }, now, HOUSEKEEPING_TIMEOUT_MS);
-    const { controller, version } = { controller: this.#controller, version: CONTROL_VERSION };
-    return [{ kind: "send", request: { kind: "hello", version, controller, id } }];
+    const controller = this.#controller;
+    const hello = { kind: "hello", version: CONTROL_VERSION, controller, id } as const;
+    return [{ kind: "send", request: hello }];
   }
 
   #lose(now: Millis): readonly AgentClientEffect[] {

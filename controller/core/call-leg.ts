@@ -18,17 +18,28 @@ import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { Secret } from "../../protocol/secret.ts";
-import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import type { PutResult } from "./agent-client-port.ts";
 import { type Agreement, sameAgreement, saveAgreement } from "./agreement.ts";
 import type { Inspection, LegEffect, Report } from "./call-port.ts";
 import type { SavedDialog } from "./call-snapshot.ts";
 import { type Carrier, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.ts";
-import { type Content, type JudgeContext, judgeAnswer, judgeOffer } from "./inspection.ts";
+import { type Content, judgeAnswer, judgeOffer } from "./inspection.ts";
+import {
+  ANSWER_TIMEOUT_MS,
+  INSPECTION_TIMEOUT_MS,
+  isRefusable,
+  type LegInput,
+  type LegSetting,
+  MAX_HELD_MESSAGES,
+  MAX_KNOWN_BODIES,
+  type Matter,
+  type Task,
+  type Work,
+} from "./leg-port.ts";
 import type { LegSession } from "./leg-session.ts";
-import type { Negotiation, Role } from "./negotiation.ts";
+import type { Negotiation } from "./negotiation.ts";
 import { OwnedKeys } from "./owned-keys.ts";
-import { otherSide, type Side } from "./party.ts";
+import { otherSide } from "./party.ts";
 import { sessionBody } from "./session-body.ts";
 import {
   CANCELLED,
@@ -40,76 +51,6 @@ import {
   verdictOfFault,
 } from "./verdict.ts";
 import { wantedOf } from "./wanted.ts";
-
-/** From an answer's arrival to its forwarding, opened and applied or not. */
-export const ANSWER_TIMEOUT_MS = 500;
-/** How long the opening of an offer may take. */
-export const INSPECTION_TIMEOUT_MS = 2_000;
-/** Messages of one dialog that wait at a time; a provisional response beyond is dropped. */
-export const MAX_HELD_MESSAGES = 8;
-/** Sealed answers of one dialog that are known to say the same; older ones are opened again. */
-export const MAX_KNOWN_BODIES = 8;
-
-export type LegInput =
-  /** To the INVITE that began the call. */
-  | { readonly kind: "response"; readonly response: SipResponse }
-  | {
-      readonly kind: "request";
-      readonly ref: string;
-      readonly side: Side;
-      readonly request: SipRequest;
-    }
-  | { readonly kind: "request-response"; readonly ref: string; readonly response: SipResponse }
-  /** It has gone on already. */
-  | { readonly kind: "acknowledged"; readonly side: Side; readonly ack: SipRequest }
-  | { readonly kind: "inspected"; readonly ref: string; readonly inspection: Inspection }
-  | {
-      readonly kind: "put-result";
-      readonly session: string;
-      readonly revision: number;
-      readonly result: PutResult;
-    }
-  /** A request that has not gone on is not to. */
-  | { readonly kind: "withdrawn"; readonly ref: string }
-  | { readonly kind: "session-lost" }
-  /** Nothing more is let through for this dialog. */
-  | { readonly kind: "end"; readonly reason: string }
-  | { readonly kind: "tick" };
-
-export interface LegSetting extends Pick<JudgeContext, "rules" | "names"> {
-  /** The callee's. */
-  readonly tag: string;
-  /** Gives the dialog its session, the first time it is needed. */
-  readonly claim: () => LegSession;
-  /** The offer's session, if no dialog has claimed it. */
-  readonly claimOffered: () => LegSession | undefined;
-}
-
-interface Task {
-  readonly carrier: Carrier;
-  /** What cannot be refused goes on by then. */
-  readonly deadline: Millis;
-}
-
-/** A message that brings an offer or an answer. */
-interface Matter extends Task {
-  readonly role: Role & { readonly kind: "offer" | "answer" };
-}
-
-type Work =
-  | { readonly kind: "idle" }
-  | {
-      readonly kind: "inspecting";
-      readonly matter: Matter;
-      readonly ref: string;
-      readonly until: Millis;
-    }
-  | {
-      readonly kind: "opening";
-      readonly matter: Matter;
-      readonly agreement: Agreement | undefined;
-      readonly until: Millis;
-    };
 
 export class CallLeg implements Machine<LegInput, LegEffect> {
   readonly #setting: LegSetting;
@@ -495,10 +436,6 @@ const refuse = (ref: string, refusal: Refusal): LegEffect => ({
   ref,
   refusal,
 });
-
-/** An answer cannot be refused, nor can an offer in a response. */
-const isRefusable = ({ role, carrier }: Matter): boolean =>
-  role.kind === "offer" && carrier.kind === "request";
 
 const digestOf = ({ message }: Carrier): string =>
   createHash("sha256").update(message.body).digest("base64");

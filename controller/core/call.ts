@@ -13,11 +13,11 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
-import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
-import { messageAddress, messageTag } from "../../protocol/sip/name-addr.ts";
+import type { SipResponse } from "../../protocol/sip/message.ts";
+import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Offer } from "./agreement.ts";
 import { CallDialogs, type DialogsSetting, type InitialOffer } from "./call-dialogs.ts";
-import { INSPECTION_TIMEOUT_MS, withRecording } from "./call-leg.ts";
+import { withRecording } from "./call-leg.ts";
 import type {
   CallEffect,
   CallInput,
@@ -25,10 +25,18 @@ import type {
   CallSetting,
   Inspection,
   LegEffect,
-  Report,
 } from "./call-port.ts";
 import type { CallSnapshot } from "./call-snapshot.ts";
-import { aorOf, type Content, judgeOffer, type Names } from "./inspection.ts";
+import {
+  type CallState,
+  judgingOf,
+  namesOf,
+  type RestoredSetting,
+  report,
+  UNOPENED,
+} from "./call-state.ts";
+import { type Content, judgeOffer, type Names } from "./inspection.ts";
+import { INSPECTION_TIMEOUT_MS } from "./leg-port.ts";
 import { LegSession } from "./leg-session.ts";
 import { ACK_TIMEOUT_MS } from "./negotiation.ts";
 import { OwnedKeys } from "./owned-keys.ts";
@@ -45,35 +53,13 @@ const ELSEWHERE = "answered elsewhere";
 const NO_ACK = "no ACK";
 /** Names the inspection of the INVITE; those of dialogs hold a blank. */
 const INVITE_REF = "invite";
-/** Unopened: neither its offer nor its answer is any of our business. */
-const UNOPENED: InitialOffer = { offer: undefined, absent: false };
-
-type State =
-  | { readonly kind: "new" }
-  | { readonly kind: "inspecting"; readonly deadline: Millis }
-  | {
-      readonly kind: "opening";
-      readonly offer: Offer;
-      readonly session: string;
-      readonly deadline: Millis;
-    }
-  | { readonly kind: "proceeding"; readonly initial: InitialOffer }
-  | {
-      readonly kind: "answered";
-      readonly initial: InitialOffer;
-      readonly acknowledged: boolean;
-      readonly deadline: Millis;
-      readonly endsAt: Millis;
-    }
-  | { readonly kind: "closed"; readonly until: Millis };
-
 export class Call implements Machine<CallInput, CallEffect> {
   readonly #setting: CallSetting | RestoredSetting;
   readonly #names: Names;
   readonly #judging: DialogsSetting;
   readonly #dialogs: CallDialogs;
   readonly #keys = new OwnedKeys();
-  #state: State = { kind: "new" };
+  #state: CallState = { kind: "new" };
 
   constructor(setting: CallSetting | RestoredSetting) {
     this.#setting = setting;
@@ -305,10 +291,10 @@ export class Call implements Machine<CallInput, CallEffect> {
     { ref, tag, response }: CallInput & { kind: "request-response" },
     now: Millis,
   ): readonly CallEffect[] {
-    const passed = this.#run(tag, { kind: "request-response", ref, response }, now);
-    const effects = passed ?? [{ kind: "forward-request-response", ref, response }];
     const left = response.status === 481 || response.status === 408;
-    return left ? [...this.#endDialog(tag, `${response.status}`, now), ...effects] : effects;
+    const ended = left ? this.#endDialog(tag, `${response.status}`, now) : [];
+    const passed = this.#run(tag, { kind: "request-response", ref, response }, now);
+    return [...ended, ...(passed ?? [{ kind: "forward-request-response", ref, response }])];
   }
 
   #run(
@@ -386,29 +372,6 @@ export class Call implements Machine<CallInput, CallEffect> {
 /** RFC 6228. */
 const EARLY_DIALOG_TERMINATED = 199;
 
-/** Of a call of before a restart, whose INVITE is gone. */
-type RestoredSetting = CallRules & { readonly names: Names; readonly invite?: undefined };
-
-const namesOf = (invite: SipRequest): Names => ({
-  caller: aorOf(messageAddress(invite, "From").uri),
-  callee: aorOf(messageAddress(invite, "To").uri),
-});
-
-function judgingOf(setting: CallRules, names: Names): DialogsSetting {
-  const { policy, emergency } = setting;
-  if (policy === undefined) return undefined;
-  const mustRecord = setting.mustRecord && !emergency;
-  return { names, rules: { ...setting, policy, mustRecord } };
-}
-
 function wipe(inspection: Inspection): void {
   if (inspection.kind === "opened") inspection.firstKey?.cek.wipe();
-}
-
-function report(
-  level: Report["level"],
-  event: Report["event"],
-  more: Pick<Report, "verdict" | "session" | "reason"> = {},
-): Report {
-  return { kind: "report", level, event, ...more };
 }

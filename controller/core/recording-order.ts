@@ -40,7 +40,7 @@ export function streamsOfOffer(
   });
 }
 
-/** One stream of an answered call, both ways, each under the key of the other side. */
+/** One stream of an answered call, to the caller and to the callee, each under the other's key. */
 export function streamsOfAnswer(
   by: Side,
   { offer, answer, mux, keys }: AnsweredStream,
@@ -48,10 +48,11 @@ export function streamsOfAnswer(
 ): readonly DraftStream[] {
   const toOfferer = { label: otherSide(by), source: answerer, end: offerer, mux };
   const toAnswerer = { label: by, source: offerer, end: answerer, mux };
-  return [
+  const drafts = [
     draft(offer, toOfferer, protectionOf(keys, "answered")),
     draft(answer, toAnswerer, protectionOf(keys, "offered")),
   ];
+  return by === "caller" ? drafts : drafts.toReversed();
 }
 
 /** Whether both say the same, keys included. */

@@ -7,7 +7,7 @@ import {
   INSPECTION_TIMEOUT_MS,
   MAX_HELD_MESSAGES,
   MAX_KNOWN_BODIES,
-} from "../../../controller/core/call-leg.ts";
+} from "../../../controller/core/leg-port.ts";
 import { ACK_TIMEOUT_MS } from "../../../controller/core/negotiation.ts";
 import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
 import type { GatewayVerdict } from "../../../controller/core/verdict.ts";
