@@ -11,9 +11,8 @@ import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { CallEffect, CallInput } from "./call-port.ts";
 import { type CallRecord, CallTable } from "./call-table.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import type { DialogTable } from "./dialog-table.ts";
+import { type DialogTable, senderOf } from "./dialog-table.ts";
 import type { ForwardEffect, Forwarding, Forwards } from "./forwards.ts";
-import type { Amend } from "./identity.ts";
 import { type CallMaking, type NewCall, newCallRecord, restoredCallRecord } from "./new-call.ts";
 import type { Owner } from "./owner.ts";
 import { type SavedCall, saveLeg } from "./saved-call.ts";
@@ -40,7 +39,6 @@ export interface CallsSetting {
     effects: readonly ForwardEffect<Owner>[],
     now: Millis,
   ) => readonly ControllerEffect[];
-  readonly amend: Amend;
 }
 
 export class Calls {
@@ -265,8 +263,8 @@ export class Calls {
   #forwardInvite(record: CallRecord, now: Millis): readonly ControllerEffect[] {
     if (record.beginning === undefined) return [];
     const { invite, serverKey, placing, from } = record.beginning;
-    const { request, plan, origin } = placing;
-    const { forwards, settle, amend } = this.#setting;
+    const { request, plan } = placing;
+    const { forwards, settle } = this.#setting;
     const begun = forwards.begin(
       {
         key: serverKey,
@@ -276,7 +274,7 @@ export class Calls {
         plan,
         recordRoute: true,
         owner: { kind: "invite", record },
-        amend: amend(request, origin),
+        sender: record.dialogs.caller.whom,
       },
       now,
     );
@@ -298,6 +296,7 @@ export class Calls {
         plan,
         recordRoute: false,
         owner: { kind: "request", record, tag: place.tag },
+        sender: senderOf(place),
       },
       now,
     );

@@ -28,7 +28,6 @@ import type {
 import { DialogTable } from "./dialog-table.ts";
 import { type ForwardEffect, Forwards } from "./forwards.ts";
 import { Gatekeeper } from "./gatekeeper.ts";
-import { amendFor } from "./identity.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
 import { noteCallee, noteSender } from "./note-party.ts";
 import type { Owner } from "./owner.ts";
@@ -69,7 +68,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     this.#sender = new Sender({ random, rules: () => this.#rules });
     const neighbourhood = () => this.#site.neighbourhood;
     this.#forwards = new Forwards({ sender: this.#sender, neighbourhood, random, acceptedMs });
-    const shared = { dialogs: this.#dialogs, forwards: this.#forwards, settle, amend: amendFor };
+    const shared = { dialogs: this.#dialogs, forwards: this.#forwards, settle };
     const making = () => ({ rules: this.#rules, seen: this.#seen, random });
     this.#calls = new Calls({ ...shared, sender: this.#sender, making });
     this.#relays = new Relays({ ...shared, neighbourhood, random });

@@ -101,6 +101,12 @@ export class DialogTable {
   }
 }
 
+/** The party that a request of a dialog names as its sender. */
+export const senderOf = ({ set, side, tag }: DialogPlace): Whom =>
+  (side === "caller" ? set.caller : (set.callees.get(tag) ?? set.asked[0]))?.whom ?? NOBODY;
+
+const NOBODY: Whom = {};
+
 export const callIdOf = (message: SipMessage): string => headerValue(message, "Call-ID") ?? "";
 
 /** NUL stands in neither. */

@@ -32,13 +32,14 @@ export interface Leaving {
   readonly added?: readonly HeaderRow[];
 }
 
-/** The request for the next hop; undefined if no listener of ours has its transport. */
+/** The request for the next hop; undefined if no listener of ours has the transport it needs. */
 export function leavingRequest(leaving: Leaving): SipRequest | undefined {
   const { request, neighbourhood, random, from, to, uri, path, over, isWithheld, added } = leaving;
   const outgoing = neighbourhood.doorTo(to);
   const sending = over === undefined ? outgoing : neighbourhood.doorTo({ ...to, transport: over });
   const incoming = neighbourhood.doorTo(from);
   if (outgoing === undefined || incoming === undefined || sending === undefined) return undefined;
+  if (isSecure(uri ?? request.uri) && sending.transport !== "tls") return undefined;
   const { transport, address, port } = sending;
   const via = ownVia(transport, address, port, proxyBranch(request, random));
   const isDropped = (name: string, value: string) =>
@@ -49,17 +50,20 @@ export function leavingRequest(leaving: Leaving): SipRequest | undefined {
     ...(uri === undefined ? undefined : { uri }),
     ...(path === undefined || path.length === 0 ? undefined : { routes: path }),
     ...(leaving.recordRoute
-      ? { recordRoutes: routesBack(request, incoming, outgoing) }
+      ? { recordRoutes: routesBack([request.uri, uri ?? ""], incoming, outgoing) }
       : undefined),
     ...(added === undefined ? undefined : { added }),
   });
 }
 
 /** Both doors where they differ, the outgoing on top (RFC 5658 §6); SIPS stays so (§16.6 item 4). */
-function routesBack(request: SipRequest, incoming: Door, outgoing: Door): readonly string[] {
-  const route = request.uri.startsWith("sips:") ? "secureRoute" : "route";
+function routesBack(uris: readonly string[], incoming: Door, outgoing: Door): readonly string[] {
+  const route = uris.some(isSecure) ? "secureRoute" : "route";
   return incoming === outgoing ? [incoming[route]] : [outgoing[route], incoming[route]];
 }
+
+/** A SIPS URI, which promises TLS on every hop (§26.2.2). */
+const isSecure = (uri: string): boolean => /^sips:/i.test(uri);
 
 /** Credentials for our realms end here (RFC 3261 §22.3). */
 function isOurs(credentials: string, neighbourhood: Neighbourhood): boolean {

@@ -10,17 +10,13 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
+import type { IdentityChange } from "../../protocol/sip/asserted-identity.ts";
 import { AvoidedTargets } from "../../protocol/sip/avoided-targets.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
 import { MAX_BREADTH_EXCEEDED, maxBreadth, shareBreadth } from "../../protocol/sip/max-breadth.ts";
-import {
-  type HeaderRow,
-  headerValue,
-  type SipRequest,
-  type SipResponse,
-} from "../../protocol/sip/message.ts";
+import { headerValue, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
 import { forwardResponse } from "../../protocol/sip/proxy.ts";
 import {
   ResponseContext,
@@ -31,6 +27,7 @@ import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import { clientKey } from "../../protocol/sip/transaction-key.ts";
 import type { ControllerEffect } from "./controller-port.ts";
 import { leavingRequest } from "./forward.ts";
+import { amendedResponse, amendment } from "./identity.ts";
 import type { Neighbour, Neighbourhood } from "./neighbourhood.ts";
 import {
   type HopGroups,
@@ -57,13 +54,8 @@ export interface Forwarding<Owner> {
   readonly recordRoute: boolean;
   /** Whom its responses are for. */
   readonly owner: Owner;
-  /** What to withhold from a next hop, and what to add for it. */
-  readonly amend?: (whom: Whom) => Amendment | undefined;
-}
-
-export interface Amendment {
-  readonly isWithheld: (canonical: string) => boolean;
-  readonly added: readonly HeaderRow[];
+  /** Who sent it, authenticated: what may be told of him depends on who is told. */
+  readonly sender: Whom;
 }
 
 export type ForwardEffect<Owner> =
@@ -192,7 +184,10 @@ export class Forwards<Owner> {
     // One that lost the Vias behind ours leads nowhere; a final one is the last word all the same.
     if (stripped === undefined)
       return response.status < 200 ? [] : this.#fail(forward, branch, "transport", now);
-    return this.#run(forward, { kind: "response", branch, response: stripped }, now);
+    const { sender } = forward.forwarding;
+    const hop = forward.clients[branch]?.hop;
+    const told = hop === undefined ? stripped : amendedResponse(stripped, hop.whom, sender);
+    return this.#run(forward, { kind: "response", branch, response: told }, now);
   }
 
   failed(client: string, reason: FailureReason, now: Millis): readonly ForwardEffect<Owner>[] {
@@ -298,9 +293,8 @@ export class Forwards<Owner> {
     hop: NextHop,
     insteadOfUdp: boolean,
   ): readonly ForwardEffect<Owner>[] | undefined {
-    const { request, received, from, recordRoute, amend } = forward.forwarding;
+    const { request, received, from, recordRoute, sender } = forward.forwarding;
     const { random, neighbourhood } = this.#setting;
-    const amendment = amend?.(hop.whom);
     const leaving = leavingRequest({
       request,
       neighbourhood: neighbourhood(),
@@ -311,7 +305,7 @@ export class Forwards<Owner> {
       recordRoute,
       ...(hop.uri === undefined ? undefined : { uri: hop.uri }),
       ...(insteadOfUdp ? { over: "tcp" } : undefined),
-      ...withBreadth(amendment, forward.breadths[branch]),
+      ...withBreadth(amendment(request, sender, hop.whom), forward.breadths[branch]),
     });
     const key = leaving === undefined ? undefined : clientKey(leaving);
     if (leaving === undefined || key === undefined) return undefined;
@@ -340,6 +334,7 @@ export class Forwards<Owner> {
   }
 }
 
+const NO_CHANGE: Partial<IdentityChange> = {};
 const NO_BREADTHS: readonly number[] = [];
 const MAX_BREADTH = "max-breadth";
 
@@ -359,11 +354,11 @@ function breadthsOf(request: SipRequest, groups: HopGroups): readonly number[] |
 }
 
 function withBreadth(
-  amendment: Amendment | undefined,
+  change: IdentityChange | undefined,
   breadth: number | undefined,
-): Partial<Amendment> {
-  if (breadth === undefined) return amendment ?? {};
-  const { isWithheld, added = [] } = amendment ?? {};
+): Partial<IdentityChange> {
+  if (breadth === undefined) return change ?? NO_CHANGE;
+  const { isWithheld, added = [] } = change ?? NO_CHANGE;
   return {
     isWithheld: (name) => name === MAX_BREADTH || isWithheld?.(name) === true,
     added: [...added, { name: "Max-Breadth", value: String(breadth) }],

@@ -108,6 +108,9 @@ function callRules(
   };
 }
 
+export const whomOf = (origin: Origin): Whom =>
+  origin.kind === "user" ? { aor: origin.user.aor } : { trunk: origin.trunk };
+
 /** The dialogs that a request may make; of an INVITE, those of its call. */
 export function dialogsOf(
   request: SipRequest,
@@ -115,11 +118,10 @@ export function dialogsOf(
   { flow, peer }: Arrival,
   call?: string,
 ): DialogSet {
-  const whom: Whom = origin.kind === "user" ? { aor: origin.user.aor } : { trunk: origin.trunk };
   return {
     callId: callIdOf(request),
     callerTag: messageTag(request, "From") ?? "",
-    caller: { whom, flow, peer, contact: undefined },
+    caller: { whom: whomOf(origin), flow, peer, contact: undefined },
     callees: new Map(),
     ...(call === undefined ? undefined : { call }),
     asked: [],

@@ -7,12 +7,11 @@ import type { Millis } from "../../protocol/machine.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import type { DialogSet, DialogTable } from "./dialog-table.ts";
+import { type DialogSet, type DialogTable, senderOf } from "./dialog-table.ts";
 import { leavingRequest } from "./forward.ts";
 import type { ForwardEffect, Forwards } from "./forwards.ts";
-import type { Amend } from "./identity.ts";
 import type { Neighbourhood } from "./neighbourhood.ts";
-import { dialogsOf } from "./new-call.ts";
+import { dialogsOf, whomOf } from "./new-call.ts";
 import type { RoutePlan } from "./next-hops.ts";
 import type { Owner } from "./owner.ts";
 import type { Relaying } from "./placing.ts";
@@ -36,7 +35,6 @@ export interface RelaysSetting {
     effects: readonly ForwardEffect<Owner>[],
     now: Millis,
   ) => readonly ControllerEffect[];
-  readonly amend: Amend;
   readonly neighbourhood: () => Neighbourhood;
   readonly random: (size: number) => Buffer;
 }
@@ -60,7 +58,7 @@ export class Relays {
     { received, key, arrival, relaying }: Received & { readonly relaying: Relaying },
     now: Millis,
   ): readonly ControllerEffect[] {
-    const { forwards, settle, amend } = this.#setting;
+    const { forwards, settle } = this.#setting;
     const { request, origin, plan } = relaying;
     const recordRoute = !STANDALONE.has(request.method);
     const dialogs = recordRoute ? this.#remember(relaying, arrival, now) : undefined;
@@ -69,7 +67,7 @@ export class Relays {
       {
         ...{ key, received, request, plan, recordRoute, owner },
         from: arrival.peer,
-        amend: amend(request, origin),
+        sender: whomOf(origin),
       },
       now,
     );
@@ -90,6 +88,7 @@ export class Relays {
         ...{ key, received, request, plan, recordRoute: false },
         owner: { kind: "relay" },
         from: arrival.peer,
+        sender: senderOf(place),
       },
       now,
     );

@@ -24,6 +24,7 @@ import { type Destination, destinationOf, isEmergencyUri } from "./destination.t
 import { challenged, strangerTo, wayToParty } from "./dialog-guard.ts";
 import type { DialogPlace, DialogTable } from "./dialog-table.ts";
 import { aorOfUri, type Origin } from "./gatekeeper.ts";
+import { privacyFault } from "./identity.ts";
 import { bindingGroups, type RoutePlan, trunkPlan } from "./next-hops.ts";
 import type { Party } from "./party.ts";
 import type { Placing, Relaying } from "./placing.ts";
@@ -98,6 +99,8 @@ export class Triage {
     if (admission.kind === "forbidden") return reject(403);
     if (admission.kind === "challenge")
       return { kind: "reject", rejection: challenged(admission.values) };
+    const unmet = privacyFault(request);
+    if (unmet !== undefined) return { kind: "reject", rejection: unmet };
     const destination = destinationOf(request, policy, neighbourhood);
     if (!mayReach(admission, destination, aorOfUri(request.uri) ?? request.uri)) return reject(403);
     return this.#route(request, admission, destination, now);
