@@ -1,59 +1,89 @@
 /**
  * Limits the guessing of passwords: so many wrong answers to a challenge from one address for one
- * user, then no answer is looked at for a while, right or wrong (RFC 8760 §3; RFC 3261 §26.3.2.4).
- * Pure. Bounded: when too many are counted, the oldest is forgotten.
+ * user, or for all users together, then no answer from there is looked at for a while, right or
+ * wrong (RFC 3261 §26.1.1, RFC 7616 §5.8). Pure. Bounded: when too many are counted, the oldest is
+ * forgotten.
  */
 import type { Millis } from "../../protocol/machine.ts";
 
+/** From one address for one user. */
 export const MAX_GUESSES = 10;
+/** From one address: whoever changes the name with each guess, or tries one word on everybody. */
+export const MAX_ADDRESS_GUESSES = 100;
 export const GUESS_WINDOW_MS = 60_000;
-/** Pairs of address and user that are counted at one time. */
+/** Addresses, and pairs of address and user, that are counted at one time. */
 export const MAX_GUESSERS = 10_000;
 
-interface Guesses {
+export class GuessLimit {
+  readonly #pairs = new Counters();
+  readonly #addresses = new Counters();
+
+  /** Counters kept now. */
+  get size(): number {
+    return this.#pairs.size + this.#addresses.size;
+  }
+
+  /** True when credentials are not to be looked at. */
+  isExhausted(address: string, user: string, now: Millis): boolean {
+    return (
+      this.#pairs.count(pairOf(address, user), now) >= MAX_GUESSES ||
+      this.#addresses.count(address, now) >= MAX_ADDRESS_GUESSES
+    );
+  }
+
+  /** Credentials were wrong. */
+  wrong(address: string, user: string, now: Millis): void {
+    this.#pairs.add(pairOf(address, user), now);
+    this.#addresses.add(address, now);
+  }
+
+  /** Credentials were right: what was mistyped before is forgiven; what others guessed is not. */
+  right(address: string, user: string): void {
+    this.#pairs.delete(pairOf(address, user));
+  }
+}
+
+const pairOf = (address: string, user: string): string => `${address} ${user}`;
+
+interface Counter {
   readonly count: number;
   /** Counting ends, and all is forgotten. */
   readonly endsAt: Millis;
 }
 
-export class GuessLimit {
+class Counters {
   /** In the order in which counting began. */
-  readonly #guesses = new Map<string, Guesses>();
+  readonly #counters = new Map<string, Counter>();
 
   get size(): number {
-    return this.#guesses.size;
+    return this.#counters.size;
   }
 
-  /** True when credentials are not to be looked at. */
-  isExhausted(address: string, user: string, now: Millis): boolean {
-    const guesses = this.#guesses.get(nameOf(address, user));
-    return guesses !== undefined && guesses.endsAt > now && guesses.count >= MAX_GUESSES;
+  count(name: string, now: Millis): number {
+    const counter = this.#counters.get(name);
+    return counter === undefined || counter.endsAt <= now ? 0 : counter.count;
   }
 
-  /** Credentials were wrong. */
-  wrong(address: string, user: string, now: Millis): void {
-    const name = nameOf(address, user);
-    const before = this.#guesses.get(name);
-    if (before !== undefined && before.endsAt > now) {
-      this.#guesses.set(name, { ...before, count: before.count + 1 });
+  add(name: string, now: Millis): void {
+    const count = this.count(name, now);
+    if (count > 0) {
+      const endsAt = this.#counters.get(name)?.endsAt ?? now;
+      this.#counters.set(name, { count: count + 1, endsAt });
       return;
     }
-    this.#guesses.delete(name);
-    this.#guesses.set(name, { count: 1, endsAt: now + GUESS_WINDOW_MS });
+    this.#counters.delete(name);
+    this.#counters.set(name, { count: 1, endsAt: now + GUESS_WINDOW_MS });
     this.#forget(now);
   }
 
-  /** Credentials were right. */
-  right(address: string, user: string): void {
-    this.#guesses.delete(nameOf(address, user));
+  delete(name: string): void {
+    this.#counters.delete(name);
   }
 
   #forget(now: Millis): void {
-    for (const [name, { endsAt }] of this.#guesses) {
-      if (endsAt > now && this.#guesses.size <= MAX_GUESSERS) return;
-      this.#guesses.delete(name);
+    for (const [name, { endsAt }] of this.#counters) {
+      if (endsAt > now && this.#counters.size <= MAX_GUESSERS) return;
+      this.#counters.delete(name);
     }
   }
 }
-
-const nameOf = (address: string, user: string): string => `${address} ${user}`;

@@ -49,6 +49,7 @@ export interface PhoneSetting {
 
 export interface RegisterOptions {
   readonly contacts?: readonly string[];
+  readonly from?: string;
   readonly to?: string;
   readonly callId?: string;
   readonly cseq?: number;
@@ -112,7 +113,10 @@ export class Phone {
       method: "REGISTER",
       uri: `sip:${domain}`,
       via: this.#via(),
-      from: { uri: this.aor, params: [{ name: "tag", value: randomBytes(4).toString("hex") }] },
+      from: {
+        uri: options.from ?? this.aor,
+        params: [{ name: "tag", value: randomBytes(4).toString("hex") }],
+      },
       to: { uri: options.to ?? this.aor, params: [] },
       callId: options.callId ?? this.callId,
       cseq: options.cseq ?? this.#cseq,

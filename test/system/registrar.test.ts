@@ -20,7 +20,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
-import { MAX_GUESSES } from "../../controller/core/guess-limit.ts";
+import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "../../controller/core/guess-limit.ts";
 import { users } from "../../controller/users-command.ts";
 import { programArgv } from "../../lab/program-argv.ts";
 import type { SipTransport } from "../../protocol/sip/flow.ts";
@@ -40,7 +40,7 @@ const ADDRESS = "127.0.0.1";
 const NOBODY = 65_534;
 const START_TIMEOUT_MS = 20_000;
 const TRANSPORTS: readonly SipTransport[] = ["udp", "tcp", "tls"];
-const USERS = ["alice", "bob", "carol", "dave", "erin", "victim"];
+const USERS = ["alice", "bob", "carol", "dave", "erin", "frank", "victim"];
 const password = (user: string): string => `the word of ${user}`;
 
 let folder: string;
@@ -275,6 +275,34 @@ test("a phone behind a NAT is reached by the way it came", async () => {
   await bob.register(CLEAR);
 });
 
+test("a phone behind an edge proxy is reached by its Path", async () => {
+  const [alice, edge] = [await phone("alice"), await phone("bob")];
+  const path = `<sip:127.0.0.1:${edge.port};lr;ob>`;
+  const hidden = "<sip:bob@10.11.12.13:5060>";
+  const headers = [
+    ["Via", "SIP/2.0/UDP 10.11.12.13:5060;branch=z9hG4bKphone"],
+    ["Path", path],
+    ["Supported", "path, outbound"],
+  ] as const;
+  const contact = `${hidden};+sip.instance="<urn:uuid:2>";reg-id=1`;
+  const registered = await edge.register({ contacts: [contact], headers });
+  assert.equal(registered.status, 200);
+  assert.deepEqual(headerValues(registered, "Path"), [path]);
+  assert.equal(headerValue(registered, "Require"), "outbound");
+  assert.equal((await alice.invite(edge.aor)).status, 200);
+  const invite = await edge.request("INVITE");
+  assert.equal(invite.uri, "sip:bob@10.11.12.13:5060");
+  assert.deepEqual(headerValues(invite, "Route"), [path]);
+  const headless = await edge.register({ contacts: [contact], headers: headers.slice(0, 1) });
+  assert.equal(headless.status, 200, "reg-id is nothing without the option tag");
+  const first = await edge.register({
+    contacts: [contact],
+    headers: [...headers.slice(0, 1), ["Supported", "outbound"]],
+  });
+  assert.equal(first.status, 439);
+  await edge.register(CLEAR);
+});
+
 test("ten phones of one user ring; the first to answer has the call, the others are cancelled", async () => {
   const alice = await phone("alice");
   const ten = await Promise.all(Array.from({ length: 10 }, () => phone("erin")));
@@ -309,6 +337,32 @@ test("after kill -9 the registrations are there, and the nonces of before are st
   await bob.register(CLEAR);
 });
 
+test("SIGHUP lets a new user in; a file with a fault changes nothing", async () => {
+  const grace = await phone("grace");
+  assert.equal((await grace.register()).status, 401);
+  await addUser("grace");
+  await hangUp("configuration read again");
+  assert.equal((await grace.register()).status, 200);
+  const file = join(folder, "keys", "users.toml");
+  const sound = readFileSync(file, "utf8");
+  writeFileSync(file, `${sound}[[user]]\naor = "henry"\n`);
+  await hangUp("the old one stays");
+  assert.equal((await grace.register(FETCH)).status, 200);
+  writeFileSync(file, sound);
+  await hangUp("configuration read again");
+  await grace.register(CLEAR);
+});
+
+async function hangUp(message: string): Promise<void> {
+  const from = controller.lines.length;
+  controller.child.kill("SIGHUP");
+  const giveUpAt = performance.now() + START_TIMEOUT_MS;
+  while (!controller.lines.slice(from).some((line) => line.includes(message))) {
+    assert.ok(performance.now() < giveUpAt, message);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
 test("a connection that is gone is no way to a phone that had only that", async () => {
   const [alice, bob] = [await phone("alice"), await phone("bob", "tcp")];
   const contact = `${bob.contact};+sip.instance="<urn:uuid:1>";reg-id=1`;
@@ -335,6 +389,16 @@ test("who guesses passwords is not heard for a while, not even with the right on
   assert.notEqual((await victim.register()).status, 200);
   const elsewhere = await phone("victim", "udp", { address: "127.0.0.9" });
   assert.equal((await elsewhere.register(FETCH)).status, 200, "others are");
+});
+
+test("nor for ever by changing the name", async () => {
+  const guesser = await phone("frank", "udp", { address: "127.0.0.11" });
+  for (let guess = 0; guess < MAX_ADDRESS_GUESSES; guess += 1) {
+    const from = { from: `sip:${guess}@${DOMAIN}`, password: `guess ${guess}` };
+    assert.equal((await guesser.register(from)).status, 401);
+  }
+  const right = await guesser.register({ from: `sip:last@${DOMAIN}` });
+  assert.equal(right.status, 401, "not even told that it was right");
 });
 
 test("nothing that anybody sent was logged with its password or its digest", () => {

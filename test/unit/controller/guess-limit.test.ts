@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   GUESS_WINDOW_MS,
   GuessLimit,
+  MAX_ADDRESS_GUESSES,
   MAX_GUESSERS,
   MAX_GUESSES,
 } from "../../../controller/core/guess-limit.ts";
@@ -32,10 +33,22 @@ test("the right password forgives what was mistyped", () => {
   assert.equal(limit.isExhausted(HERE, "alice", NOW), false);
 });
 
+test("nor can an address guess for ever by changing the name, or by being right once for itself", () => {
+  const limit = new GuessLimit();
+  for (let guess = 0; guess < MAX_ADDRESS_GUESSES; guess += 1) {
+    assert.equal(limit.isExhausted(HERE, "alice", NOW), false);
+    limit.wrong(HERE, `${guess}`, NOW);
+    limit.right(HERE, `${guess}`);
+  }
+  assert.equal(limit.isExhausted(HERE, "alice", NOW), true);
+  assert.equal(limit.isExhausted(THERE, "alice", NOW), false);
+  assert.equal(limit.isExhausted(HERE, "alice", NOW + GUESS_WINDOW_MS), false);
+});
+
 test("what is counted is bounded, and goes with its time", () => {
   const limit = new GuessLimit();
-  for (let user = 0; user < MAX_GUESSERS + 5; user += 1) limit.wrong(HERE, `${user}`, NOW);
-  assert.equal(limit.size, MAX_GUESSERS);
+  for (let n = 0; n < MAX_GUESSERS + 5; n += 1) limit.wrong(`2001:db8::${n}`, "alice", NOW);
+  assert.equal(limit.size, 2 * MAX_GUESSERS);
   limit.wrong(HERE, "late", NOW + GUESS_WINDOW_MS);
-  assert.equal(limit.size, 1);
+  assert.equal(limit.size, 2);
 });
