@@ -28,6 +28,7 @@ const TASKS = {
   test: ["scripts/test.mjs"],
   check: ["scripts/check.mjs"],
   bench: ["bench/bench.ts"],
+  fuzz: ["scripts/fuzz.mjs"],
   keyhole: ["bin/keyhole.ts"],
 };
 
@@ -37,7 +38,7 @@ if (!Object.hasOwn(TASKS, task))
 
 const startedAt = Date.now();
 const environment = withPinnedNode();
-installDebianPackages(DEBIAN_PACKAGES[task]);
+installDebianPackages(DEBIAN_PACKAGES[task] ?? {});
 installNpmPackages();
 run([...TASKS[task], ...args]);
 
@@ -79,7 +80,7 @@ function installNpmPackages() {
   // Some versions of npm do not link a program that two optional packages offer.
   if (!existsSync(NODE)) symlinkSync(`../${NODE_PACKAGE}/bin/node`, NODE);
   // cap links against libpcap: the checks do without it, everything that runs needs it.
-  if (task !== "check") {
+  if (task !== "check" && task !== "fuzz") {
     step("npm rebuild cap", ["npm", "rebuild", "cap"]);
     writeFileSync(STAMP, wanted);
   }

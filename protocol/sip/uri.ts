@@ -153,13 +153,21 @@ export function uriParam(uri: SipUri, name: string): string | undefined {
 }
 
 /**
- * The address of record in one spelling, for comparing and for maps: user unescaped, host in
- * lower case, no port, password, parameters or headers (RFC 3261 §10.3 step 5).
+ * The address of record in one spelling, for comparing and for maps: in the user only what must be
+ * escaped is, host in lower case, no port, password, parameters or headers (RFC 3261 §10.3 step 5,
+ * §19.1.4). It reads as itself.
  * @throws ProtocolError `ERR_SIP_SYNTAX`.
  */
 export function addressOfRecord(text: string): string {
   const { scheme, user, host } = parseSipUri(text);
   const name = host.toLowerCase().replace(/\.$/, "");
-  const who = user === undefined ? "" : `${unescapeUri(user)}@`;
+  const who = user === undefined ? "" : `${canonicalUser(user)}@`;
   return `${scheme}:${who}${serializeHostPort(name)}`;
 }
+
+/** Unescaped, but for what would then mean something else: `%3a` becomes `%3A`, `%61` becomes `a`. */
+const canonicalUser = (user: string): string =>
+  user.replace(/%[\da-f]{2}/gi, (escaped) => {
+    const character = unescapeUri(escaped);
+    return USER.test(character) ? character : escaped.toUpperCase();
+  });

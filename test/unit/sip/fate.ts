@@ -1,10 +1,13 @@
 /** What becomes of a datagram: the pure machines that a proxy is made of, one after the other. */
 import { Registrar } from "../../../controller/core/registrar.ts";
 import { Secret } from "../../../protocol/secret.ts";
+import { messageFault } from "../../../protocol/sip/check-message.ts";
+import { messageCSeq } from "../../../protocol/sip/cseq.ts";
 import { readDatagram } from "../../../protocol/sip/datagram.ts";
 import { DigestServer } from "../../../protocol/sip/digest-server.ts";
 import { isLoop } from "../../../protocol/sip/loop.ts";
 import {
+  firstValue,
   headerRows,
   type SipMessage,
   type SipRequest,
@@ -13,6 +16,7 @@ import {
 import { removeOwnRoute, validateRequest } from "../../../protocol/sip/proxy.ts";
 import { DEFAULT_SIP_TIMERS } from "../../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../../protocol/sip/transaction-events.ts";
+import { clientKey } from "../../../protocol/sip/transaction-key.ts";
 import { TransactionLayer } from "../../../protocol/sip/transaction-layer.ts";
 
 export type Fate =
@@ -51,7 +55,9 @@ export function fateOf(octets: Uint8Array, asked = false): Fate {
     timers: DEFAULT_SIP_TIMERS,
     random: (size) => Buffer.alloc(size),
   });
-  if (item.kind === "response" && asked) layer.handle(questionOf(item), T0);
+  const question = item.kind === "response" && asked ? questionOf(item) : undefined;
+  if (question !== undefined)
+    layer.handle({ kind: "request", request: question, to: "udp/test" }, T0);
   for (const effect of layer.handle({ kind: "received", message: item, ...ARRIVAL }, T0))
     if (effect.kind === "deliver-response") return { kind: "forwarded", message: effect.response };
     else if (effect.kind === "deliver-request") return atProxy(effect.request);
@@ -96,19 +102,14 @@ const challenge = () => ({
   headers: [["WWW-Authenticate", digest.challenge(T0)] as const],
 });
 
-/** The request that a response answers, so far as its transaction goes. */
-function questionOf({ headers }: SipResponse) {
-  const value = (name: string) => headers.find((row) => row.name.toLowerCase() === name)?.value;
-  const method = value("cseq")?.split(" ")[1] ?? "";
-  const request: SipRequest = {
-    kind: "request",
-    method,
-    uri: "sip:user@example.com",
-    headers: [
-      { name: "Via", value: value("via") ?? "" },
-      { name: "CSeq", value: `1 ${method}` },
-    ],
-    body: Buffer.alloc(0),
-  };
-  return { kind: "request" as const, request, to: "udp/test" };
+/** The request that a response answers, so far as its transaction goes; undefined if that is unclear. */
+function questionOf(response: SipResponse): SipRequest | undefined {
+  if (messageFault(response) !== undefined || clientKey(response) === undefined) return undefined;
+  const { method } = messageCSeq(response);
+  if (method === "ACK" || method === "CANCEL") return undefined;
+  const headers = [
+    { name: "Via", value: firstValue(response, "Via") ?? "" },
+    { name: "CSeq", value: `1 ${method}` },
+  ];
+  return { kind: "request", method, uri: "sip:user@example.com", headers, body: Buffer.alloc(0) };
 }

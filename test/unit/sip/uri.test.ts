@@ -91,6 +91,18 @@ test("one address of record has one spelling", () => {
   assert.equal(addressOfRecord("sip:[2001:DB8::1]:5060"), "sip:[2001:db8::1]");
 });
 
+test("an address of record reads as itself, whatever its user holds escaped", () => {
+  const spelt = [
+    ["sip:alice%3ax@a.example", "sip:alice%3Ax@a.example"],
+    ["sip:alice%40b@a.example", "sip:alice%40b@a.example"],
+    ["sip:%00%c3%A4%25%3b@a.example", "sip:%00%C3%A4%25;@a.example"],
+  ] as const;
+  for (const [text, expected] of spelt) {
+    assert.equal(addressOfRecord(text), expected);
+    assert.equal(addressOfRecord(expected), expected);
+  }
+});
+
 test("unescaping gives octets", () => assert.equal(unescapeUri("a%00%fFb%zz"), "a\0\xffb%zz"));
 
 test("the parser is total", () => {
