@@ -20,6 +20,7 @@ interface Client {
   /** A CANCEL made here: nobody waits for what becomes of it. */
   readonly silent: boolean;
   flow: FlowId | undefined;
+  pending: boolean;
   ended: boolean;
 }
 
@@ -28,6 +29,7 @@ export class ClientTransactions {
   readonly #deadlines: DeadlineQueue;
   readonly #clients = new Map<string, Client>();
   readonly #onFlow = new FlowMembers<Client>();
+  #pending = 0;
 
   constructor(timers: SipTimers, deadlines: DeadlineQueue) {
     this.#timers = timers;
@@ -36,6 +38,11 @@ export class ClientTransactions {
 
   get size(): number {
     return this.#clients.size;
+  }
+
+  /** Those without a final response. */
+  get pending(): number {
+    return this.#pending;
   }
 
   /** @throws TypeError for a request without branch, with one in use, or for an ACK. */
@@ -56,8 +63,17 @@ export class ClientTransactions {
         ? new InviteClient(request, setting)
         : new NonInviteClient(request, setting);
     const { silent } = options;
-    const client: Client = { key, machine, to, silent, flow: undefined, ended: false };
+    const client: Client = {
+      key,
+      machine,
+      to,
+      silent,
+      flow: undefined,
+      pending: true,
+      ended: false,
+    };
     this.#clients.set(key, client);
+    this.#pending += 1;
     if (typeof to === "string") this.#bindFlow(client, to);
     this.#run(client, { kind: "start" }, now, effects);
   }
@@ -125,6 +141,10 @@ export class ClientTransactions {
     arrival?: Arrival,
   ): void {
     for (const effect of made) this.#translate(client, effect, now, effects, arrival);
+    if (client.pending && !client.machine.isPending) {
+      client.pending = false;
+      this.#pending -= 1;
+    }
     this.#deadlines.set(client.key, client.ended ? undefined : client.machine.deadline());
   }
 

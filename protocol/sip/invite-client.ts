@@ -62,6 +62,12 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
     this.#setting = setting;
   }
 
+  /** True until there is a final response, or none will come. */
+  get isPending(): boolean {
+    const { kind } = this.#state;
+    return kind === "idle" || kind === "calling" || kind === "proceeding";
+  }
+
   handle(input: InviteClientInput, now: Millis): readonly InviteClientEffect[] {
     switch (input.kind) {
       case "start":
@@ -73,7 +79,7 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
       case "tick":
         return this.#tick(now);
       case "transport-failed":
-        return this.#pending ? this.#fail("transport") : this.#end();
+        return this.isPending ? this.#fail("transport") : this.#end();
       default:
         return assertNever(input);
     }
@@ -95,11 +101,6 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
       default:
         return assertNever(state);
     }
-  }
-
-  get #pending(): boolean {
-    const { kind } = this.#state;
-    return kind === "idle" || kind === "calling" || kind === "proceeding";
   }
 
   #start(now: Millis): readonly InviteClientEffect[] {

@@ -38,6 +38,12 @@ export class NonInviteClient implements Machine<ClientInput, ClientEffect> {
     this.#setting = setting;
   }
 
+  /** True until there is a final response, or none will come. */
+  get isPending(): boolean {
+    const { kind } = this.#state;
+    return kind === "idle" || kind === "trying" || kind === "proceeding";
+  }
+
   handle(input: ClientInput, now: Millis): readonly ClientEffect[] {
     switch (input.kind) {
       case "start":

@@ -25,6 +25,11 @@ export class NonInviteServer implements Machine<ServerInput, ServerEffect> {
     this.#setting = setting;
   }
 
+  /** True until a final response was given. */
+  get isPending(): boolean {
+    return this.#state.kind === "pending";
+  }
+
   handle(input: ServerInput, now: Millis): readonly ServerEffect[] {
     switch (input.kind) {
       case "request":

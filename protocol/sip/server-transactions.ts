@@ -23,6 +23,7 @@ interface Server extends Arrival {
   readonly via: Via | undefined;
   /** Where responses go. */
   to: FlowId | Target;
+  pending: boolean;
   ended: boolean;
 }
 
@@ -39,6 +40,7 @@ export class ServerTransactions {
   readonly #newTag: () => string;
   readonly #servers = new Map<string, Server>();
   readonly #onFlow = new FlowMembers<Server>();
+  #pending = 0;
 
   constructor(timers: SipTimers, deadlines: DeadlineQueue, newTag: () => string) {
     this.#timers = timers;
@@ -48,6 +50,11 @@ export class ServerTransactions {
 
   get size(): number {
     return this.#servers.size;
+  }
+
+  /** Those without a final response. */
+  get pending(): number {
+    return this.#pending;
   }
 
   /** A transaction exists: a request with its key is a retransmission, or the ACK of a refusal. */
@@ -115,8 +122,9 @@ export class ServerTransactions {
         : new NonInviteServer(setting);
     const to = responseHop(via, { flow, peer });
     const kept = reliable ? via : undefined;
-    const server: Server = { key, machine, via: kept, flow, peer, to, ended: false };
+    const server: Server = { key, machine, via: kept, flow, peer, to, pending: true, ended: false };
     this.#servers.set(key, server);
+    this.#pending += 1;
     this.#onFlow.add(flow, server);
     this.#deadlines.set(key, machine.deadline());
     return server;
@@ -143,6 +151,7 @@ export class ServerTransactions {
   #run(server: Server, input: ServerInput, now: Millis, effects: TransactionEffect[]): void {
     for (const effect of server.machine.handle(input, now))
       this.#translate(server, effect, effects);
+    if (server.pending && !server.machine.isPending) this.#settle(server);
     this.#deadlines.set(server.key, server.ended ? undefined : server.machine.deadline());
   }
 
@@ -164,7 +173,13 @@ export class ServerTransactions {
     }
   }
 
+  #settle(server: Server): void {
+    server.pending = false;
+    this.#pending -= 1;
+  }
+
   #end(server: Server): void {
+    if (server.pending) this.#settle(server);
     server.ended = true;
     this.#servers.delete(server.key);
     this.#onFlow.delete(server.flow, server);

@@ -36,7 +36,7 @@ export interface TransactionLayerSetting {
   readonly timers: SipTimers;
   /** For the To tags of responses made here. */
   readonly random: (size: number) => Buffer;
-  /** Transactions at one time; new requests beyond get 503. */
+  /** Transactions without a final response at one time; new requests beyond get 503. */
   readonly maxTransactions?: number;
   /** Requests that may use the places kept for dialogs and pass an overload: emergency calls. */
   readonly isUrgent?: (request: SipRequest) => boolean;
@@ -50,7 +50,12 @@ export interface TransactionLayerSetting {
 }
 
 export const MAX_TRANSACTIONS = 20_000;
-/** Of these, the part that is kept for requests inside a dialog, so that calls can end. */
+/**
+ * Transactions that have their answer and only wait for copies of it, for each one of those: over
+ * UDP most stay for 64*T1.
+ */
+export const MAX_SETTLED_SHARE = 10;
+/** Of the places, the part that is kept for requests inside a dialog, so that calls can end. */
 export const DIALOG_SHARE = 0.2;
 const OVERLOAD_RETRY_AFTER_S = "5";
 const TAG_BYTES = 8;
@@ -58,6 +63,7 @@ const TAG_BYTES = 8;
 export class TransactionLayer implements Machine<TransactionInput, TransactionEffect> {
   readonly #maxTransactions: number;
   readonly #maxOutsideDialog: number;
+  readonly #maxAlive: number;
   readonly #isUrgent: (request: SipRequest) => boolean;
   readonly #newTag: () => string;
   readonly #deadlines = new DeadlineQueue();
@@ -71,6 +77,7 @@ export class TransactionLayer implements Machine<TransactionInput, TransactionEf
     const { timers, random, maxTransactions = MAX_TRANSACTIONS } = setting;
     this.#maxTransactions = maxTransactions;
     this.#maxOutsideDialog = Math.ceil(maxTransactions * (1 - DIALOG_SHARE));
+    this.#maxAlive = maxTransactions * (1 + MAX_SETTLED_SHARE);
     this.#isUrgent = setting.isUrgent ?? (() => false);
     this.#abandonLostFlows = setting.abandonLostFlows === true;
     this.#newTag = () => random(TAG_BYTES).toString("hex");
@@ -169,9 +176,9 @@ export class TransactionLayer implements Machine<TransactionInput, TransactionEf
 
   /** A CANCEL frees more than it takes, and what belongs to a dialog has places of its own. */
   #isTooMuch(request: SipRequest): boolean {
-    const { size } = this;
-    if (size >= this.#maxTransactions) return true;
-    if (!this.#isOverloaded && size < this.#maxOutsideDialog) return false;
+    const pending = this.#clients.pending + this.#servers.pending;
+    if (pending >= this.#maxTransactions || this.size >= this.#maxAlive) return true;
+    if (!this.#isOverloaded && pending < this.#maxOutsideDialog) return false;
     if (request.method === "CANCEL" || messageTag(request, "To") !== undefined) return false;
     return !this.#isUrgent(request);
   }

@@ -16,6 +16,7 @@ import type {
   TransactionInput,
 } from "../../../protocol/sip/transaction-events.ts";
 import {
+  MAX_SETTLED_SHARE,
   TransactionLayer,
   type TransactionLayerSetting,
 } from "../../../protocol/sip/transaction-layer.ts";
@@ -329,6 +330,26 @@ test("a fifth of all places is kept for dialogs, CANCEL and emergency calls", ()
   assert.deepEqual(words(receive(branched(sos, "sos"))), ["deliver-request"]);
   assert.deepEqual(words(receive(branched(inDialog("BYE"), "bye"))), ["deliver-request"]);
   assert.deepEqual(words(receive(branched(inDialog("BYE"), "bye2"))), OVERLOADED);
+});
+
+test("answered transactions take no place, but there may not be more than ten for each", () => {
+  const { made, receive, say } = layer(1);
+  const settled = 1 + MAX_SETTLED_SHARE;
+  for (let call = 0; call < settled; call += 1) {
+    const key = keyOf(receive(branched(invite, `i${call}`)));
+    say({ kind: "respond", key, response: reply(invite, 200) });
+  }
+  assert.equal(made.size, settled);
+  assert.deepEqual(words(receive(branched(invite, "more"))), OVERLOADED);
+  assert.deepEqual(words(receive(branched(inDialog("BYE"), "bye"))), OVERLOADED);
+  say({ kind: "tick" }, 32_000);
+  assert.equal(made.size, 0);
+  const request = forwarded(invite);
+  const [sent] = say({ kind: "request", request, to: biloxi }, 32_000);
+  assert.ok(sent?.kind === "send" && sent.key !== undefined);
+  assert.deepEqual(words(receive(branched(invite, "beside"))), OVERLOADED);
+  say({ kind: "transport-failed", key: sent.key }, 32_000);
+  assert.deepEqual(words(receive(branched(invite, "alone"))), ["deliver-request"]);
 });
 
 test("an overload that the user declares shuts out new calls and nothing else", () => {
