@@ -134,6 +134,8 @@ function configText({ directory, host, index = 0, anchors }: BaresipOptions): st
     ["auplay_srate", 8000],
     ["ausrc_channels", 1],
     ["auplay_channels", 1],
+    // None: what is heard is then what came, whatever the machine has else to do.
+    ["jitter_buffer_delay", "0-0"],
     ["rtp_ports", `${rtpPort}-${rtpPort + RTP_PORT_COUNT}`],
     ["module_path", MODULE_DIRECTORIES],
     ...MODULES.map((name) => ["module", `${name}.so`] as const),

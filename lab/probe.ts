@@ -31,7 +31,10 @@ export interface Flow {
 }
 
 export interface Probes {
-  /** Sends one packet a flow and tells which arrived on the link beyond the gateway. */
+  /**
+   * Sends one packet a flow and tells which arrived on the link beyond the gateway. A packet to the discard port
+   * goes behind each: that one must be let through, and when it is there the other has been dropped.
+   */
   try(flows: readonly Flow[]): Promise<readonly boolean[]>;
   /** As `try`, of one flow, with the times of sending and arrival. */
   time(flow: Flow): Promise<{ readonly sentMs: number; readonly arrivedMs: number | undefined }>;
@@ -67,7 +70,7 @@ export async function openProbes(network: Network): Promise<Probes> {
     const line = await first;
     if (line.includes(serial)) return { sentMs, arrivedMs: arrivalTime(line) };
     const late = await seen([serial], OVERTAKEN_MS).catch((): undefined => undefined);
-    return { sentMs, arrivedMs: late && arrivalTime(late) };
+    return { sentMs, arrivedMs: late === undefined ? undefined : arrivalTime(late) };
   };
   return {
     time,

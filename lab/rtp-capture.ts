@@ -11,6 +11,7 @@ import { readFrames } from "./pcap.ts";
 import { decodeUdpFrame, type UdpEndpoint } from "./udp-frame.ts";
 
 const PCMU = 0;
+const PACKET_SAMPLES = 160;
 const RTP_VERSION = 2;
 
 /** The RTP packets from this port, in order of passing; only those that `key` opens, if there is one. */
@@ -45,13 +46,24 @@ export function soundOf(packets: readonly RtpPacket[]): Int16Array {
 }
 
 /**
- * How many samples two sounds have in common, aligned at the first that is not silent and compared
- * to the end of the shorter; undefined if a sample in between differs, or one of them is silent.
+ * Of a sound that was heard from some packet on: how many of its samples are those that were sent, up
+ * to the end of the shorter; undefined if one differs, or all are silent.
  */
-export function commonSamples(one: Int16Array, other: Int16Array): number | undefined {
-  const starts = [one, other].map((sound) => sound.findIndex((sample) => sample !== 0));
-  if (starts.some((start) => start < 0)) return undefined;
-  const [a, b] = [one.subarray(starts[0]), other.subarray(starts[1])];
-  const length = Math.min(a.length, b.length);
-  return a.subarray(0, length).every((sample, at) => sample === b[at]) ? length : undefined;
+export function commonSamples(heard: Int16Array, sent: Int16Array): number | undefined {
+  for (let offset = 0; offset < sent.length; offset += PACKET_SAMPLES) {
+    const rest = sent.subarray(offset, offset + heard.length);
+    if (rest.every((sample, at) => sample === heard[at]))
+      return rest.some((sample) => sample !== 0) ? rest.length : undefined;
+  }
+  return undefined;
 }
+
+/** Whether a channel holds the whole of a sound, sample for sample, and silence all round it. */
+export function isWholeOf(channel: Int16Array, sound: Int16Array): boolean {
+  const start = firstSpoken(channel) - firstSpoken(sound);
+  if (start < 0) return false;
+  const end = start + sound.length;
+  return channel.every((sample, at) => sample === (at < end ? (sound[at - start] ?? 0) : 0));
+}
+
+const firstSpoken = (sound: Int16Array): number => sound.findIndex((sample) => sample !== 0);

@@ -1,0 +1,67 @@
+/**
+ * Other people's phones call each other through the gateway, over each transport, with SRTP and in
+ * clear: registered with a password, held, resumed, hung up. The pinholes follow, and what was said is
+ * what was recorded and heard.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { type Exchange, openExchange } from "../../lab/exchange.ts";
+import { ownMedia } from "../../lab/phone-trace.ts";
+import {
+  answer,
+  assertHeard,
+  assertPinholes,
+  assertRecorded,
+  change,
+  hangUp,
+  type Pair,
+  passedSound,
+  readSound,
+  ring,
+  talk,
+  tapLinks,
+} from "./baresip-harness.ts";
+
+let exchange: Exchange;
+before(async () => {
+  exchange = await openExchange();
+});
+after(() => exchange?.close());
+
+for (const transport of ["udp", "tcp", "tls"] as const)
+  for (const srtp of [false, true])
+    describe(`${transport}, ${srtp ? "SRTP" : "RTP in clear"}`, () => {
+      let phones: Pair;
+      before(async () => {
+        const [alice, bob] = await Promise.all([
+          exchange.startPhone({ host: "alice", transport, srtp }),
+          exchange.startPhone({ host: "bob", transport, srtp }),
+        ]);
+        phones = { alice, bob };
+      });
+      after(() => Promise.all([phones?.alice.stop(), phones?.bob.stop()]));
+
+      test("a call held, resumed and hung up", async () => {
+        const taps = await tapLinks(exchange, `${transport}-${srtp}`);
+        const callId = await ring(phones);
+        await answer(phones);
+        await talk(1500);
+        const ports = { alice: ownMedia(phones.alice).rtpPort, bob: ownMedia(phones.bob).rtpPort };
+        await assertPinholes(exchange, "afterAnswer", ports);
+        await change(phones, "hold");
+        await talk(300);
+        await assertPinholes(exchange, "afterAnswer", ports);
+        await change(phones, "resume");
+        await talk(800);
+        await hangUp(phones.alice, phones.bob);
+        await assertPinholes(exchange, "afterBye", ports);
+
+        const passed = await passedSound(taps, phones);
+        const recorded = await readSound(exchange, callId);
+        assert.deepEqual([recorded.verdict, recorded.verified], ["complete", true]);
+        assertRecorded(recorded.caller, passed.alice, 2);
+        assertRecorded(recorded.callee, passed.bob, 1);
+        assertHeard(phones.bob, passed.alice, 1);
+        assertHeard(phones.alice, passed.bob, 1);
+      });
+    });
