@@ -3,7 +3,6 @@
  * whose sender is known already; what it answers goes out only when its changes are stored.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import { serializeSipDate } from "../../protocol/sip/date.ts";
 import type { FlowId, Peer } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { SipUri } from "../../protocol/sip/uri.ts";
@@ -11,7 +10,6 @@ import { byPreference, reachOf } from "./binding-reach.ts";
 import { type Binding, type BindingChange, BindingTable, isLastingFlow } from "./bindings.ts";
 import {
   contactBytes,
-  contactValue,
   isBindingOf,
   isOutOfOrder,
   keyOf,
@@ -19,11 +17,19 @@ import {
   newBinding,
   type SettledContact,
 } from "./contact-binding.ts";
+import {
+  accepted,
+  type Done,
+  OPTION_TAGS,
+  type Refused,
+  type RegistrarAnswer,
+  refused,
+} from "./register-answer.ts";
 import { parseRegister, type RegisterRequest, type RequestedContact } from "./register-request.ts";
 import { parsed } from "./verdict.ts";
 
 export interface RegistrarLimits {
-  /** At most 3600: only below one hour may a request be called too brief (RFC 3261 §10.3). */
+  /** Counts up to 3600: from one hour on no request is too brief (RFC 3261 §10.3 item 7). */
   readonly minExpiresS: number;
   readonly maxExpiresS: number;
   readonly defaultExpiresS: number;
@@ -60,22 +66,10 @@ export interface Registration {
   readonly flow: FlowId;
 }
 
-export interface RegistrarAnswer {
-  /** What `createResponse` needs. */
-  readonly response: {
-    readonly status: number;
-    readonly reason?: string;
-    readonly headers: readonly (readonly [name: string, value: string])[];
-  };
-  /** To be stored before the response leaves. */
-  readonly changes: readonly BindingChange[];
-}
-
 /** Octets of a contact with its parameters, Path and Call-ID: what a user can make us keep of one. */
 export const MAX_BINDING_BYTES = 4096;
 export const DEFAULT_FLOW_TIMER_S = 120;
 const HOUR_S = 3600;
-const OPTION_TAGS: ReadonlySet<string> = new Set(["path", "outbound"]);
 
 export class Registrar {
   readonly #setting: RegistrarSetting;
@@ -87,8 +81,8 @@ export class Registrar {
     this.#setting = setting;
     this.#limits = { ...DEFAULT_LIMITS, ...setting.limits };
     const { minExpiresS, maxExpiresS, defaultExpiresS } = this.#limits;
-    if (minExpiresS > HOUR_S || minExpiresS > defaultExpiresS || defaultExpiresS > maxExpiresS)
-      throw new RangeError("registrar: minExpiresS <= defaultExpiresS <= maxExpiresS, min <= 3600");
+    if (minExpiresS > defaultExpiresS || defaultExpiresS > maxExpiresS)
+      throw new RangeError("registrar: minExpiresS, defaultExpiresS, maxExpiresS do not rise");
   }
 
   /** Bindings of all users. */
@@ -102,8 +96,10 @@ export class Registrar {
     const outcome = this.#judge(request, registration, now);
     if (outcome.kind === "refused") return { response: outcome.response, changes: gone };
     this.#table.apply(outcome.changes);
-    const headers = this.#success(outcome.register, outcome.outbound, now);
-    return { response: { status: 200, headers }, changes: [...gone, ...outcome.changes] };
+    const bindings = this.lookup(outcome.register.aor, now);
+    const flowTimerS = this.#setting.flowTimerS ?? DEFAULT_FLOW_TIMER_S;
+    const response = accepted(outcome, bindings, { flowTimerS, now });
+    return { response, changes: [...gone, ...outcome.changes] };
   }
 
   /** The user's bindings, the one to try first first; `forkGroups` and `reachOf` say how. */
@@ -139,7 +135,7 @@ export class Registrar {
     return this.#table.deadline();
   }
 
-  #judge(request: SipRequest, registration: Registration, now: Millis): Outcome {
+  #judge(request: SipRequest, registration: Registration, now: Millis): Done | Refused {
     const read = parsed(() => parseRegister(request));
     if (!read.ok) return refused(400);
     const register = read.value;
@@ -164,7 +160,7 @@ export class Registrar {
     return required && path.length > 0 && !supported.has("path");
   }
 
-  #removeAll(register: RegisterRequest, now: Millis): Outcome {
+  #removeAll(register: RegisterRequest, now: Millis): Done | Refused {
     const bindings = this.#table.of(register.aor, now);
     if (bindings.some((binding) => isOutOfOrder(binding, register))) return refused(500);
     return { kind: "done", register, outbound: false, changes: bindings.map(remove) };
@@ -175,7 +171,7 @@ export class Registrar {
     contacts: readonly RequestedContact[],
     registration: Registration,
     now: Millis,
-  ): Outcome {
+  ): Done | Refused {
     const wanted = contacts.map((contact) => this.#settle(contact, register));
     const fault = this.#faultOf(wanted, register, registration.peer);
     if (fault !== undefined) return fault;
@@ -224,7 +220,7 @@ export class Registrar {
     register: RegisterRequest,
     peer: Peer,
   ): Refused | undefined {
-    const { minExpiresS } = this.#limits;
+    const minExpiresS = Math.min(this.#limits.minExpiresS, HOUR_S);
     const kept = contacts.filter(({ expiresS }) => expiresS > 0);
     if (kept.some(({ expiresS }) => expiresS < minExpiresS))
       return refused(423, [["Min-Expires", String(minExpiresS)]]);
@@ -235,53 +231,7 @@ export class Registrar {
     const tooLong = kept.some((contact) => contactBytes(contact, register) > MAX_BINDING_BYTES);
     return tooLong ? refused(403) : undefined;
   }
-
-  #success(
-    { aor, path, supported }: RegisterRequest,
-    outbound: boolean,
-    now: Millis,
-  ): RegistrarAnswer["response"]["headers"] {
-    const contacts = this.lookup(aor, now).map((each) => ["Contact", contactValue(each, now)]);
-    const echoed = supported.has("path") ? path.map((value) => ["Path", value]) : [];
-    const flowTimerS = this.#setting.flowTimerS ?? DEFAULT_FLOW_TIMER_S;
-    const required = [
-      ["Require", "outbound"],
-      ["Flow-Timer", String(flowTimerS)],
-    ];
-    const rows = [
-      ...contacts,
-      ...echoed,
-      ...(outbound && supported.has("outbound") ? required : []),
-      ["Supported", [...OPTION_TAGS].join(", ")],
-      ["Date", serializeSipDate(now)],
-    ];
-    return rows.map(([name = "", value = ""]) => [name, value] as const);
-  }
 }
-
-interface Refused {
-  readonly kind: "refused";
-  readonly response: RegistrarAnswer["response"];
-}
-
-type Outcome =
-  | Refused
-  | {
-      readonly kind: "done";
-      readonly register: RegisterRequest;
-      /** A binding of one flow was asked for. */
-      readonly outbound: boolean;
-      readonly changes: readonly BindingChange[];
-    };
-
-const refused = (
-  status: number,
-  headers: RegistrarAnswer["response"]["headers"] = [],
-  reason?: string,
-): Refused => ({
-  kind: "refused",
-  response: { status, headers, ...(reason === undefined ? {} : { reason }) },
-});
 
 const put = (binding: Binding): BindingChange => ({ kind: "put", binding });
 const remove = ({ aor, key }: Binding): BindingChange => ({ kind: "delete", aor, key });

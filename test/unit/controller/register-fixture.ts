@@ -1,8 +1,8 @@
 /** REGISTERs and a registrar to send them to. */
 
+import type { RegistrarAnswer } from "../../../controller/core/register-answer.ts";
 import {
   Registrar,
-  type RegistrarAnswer,
   type RegistrarSetting,
   type Registration,
 } from "../../../controller/core/registrar.ts";

@@ -198,11 +198,18 @@ test("with leave, another is registered; who is nobody's user is not found", () 
 
 test("limits that contradict each other are refused", () => {
   for (const limits of [
-    { minExpiresS: 7200, defaultExpiresS: 7200 },
+    { minExpiresS: 3601 },
     { minExpiresS: 100, defaultExpiresS: 60 },
     { defaultExpiresS: 9000 },
   ])
     assert.throws(() => newRegistrar({ limits }), RangeError);
+});
+
+test("RFC 3261 §10.3 item 7: an hour is never too brief", () => {
+  const registrar = newRegistrar({ limits: { minExpiresS: 7200, defaultExpiresS: 7200 } });
+  const brief = send(registrar, { contacts: [`${CONTACT};expires=3599`] });
+  assert.deepEqual([brief.response.status, valuesOf(brief, "Min-Expires")], [423, ["3600"]]);
+  assert.equal(send(registrar, { contacts: [`${CONTACT};expires=3600`] }).response.status, 200);
 });
 
 interface Way {
