@@ -25,7 +25,7 @@ export const isQuoted = (text: string): boolean => QUOTED.test(text);
 
 /** A host name, an IPv4 address or an IPv6 reference in brackets (RFC 3261 §25.1 `host`). */
 export const isHost = (text: string): boolean =>
-  text.length <= MAX_HOST_CHARACTERS && HOST.test(text);
+  text.length <= MAX_HOST_CHARACTERS && HOST.test(text) && !text.includes("..");
 
 /**
  * A decimal port.

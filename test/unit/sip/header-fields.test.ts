@@ -162,5 +162,6 @@ test("quoting and its undoing; hosts", () => {
     ),
   );
   for (const host of ["a", "a.b.", "192.0.2.1", "[::1]"]) assert.ok(isHost(host), host);
-  for (const host of ["", "-a", "a-", "a b", "[g]", "::1", "a_b"]) assert.ok(!isHost(host), host);
+  for (const host of ["", "-a", "a-", "a b", "[g]", "::1", "a_b", "a..b", "a.."])
+    assert.ok(!isHost(host), host);
 });
