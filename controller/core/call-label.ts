@@ -1,12 +1,13 @@
 /**
  * What a call is named by in logs: a digest, since a Call-ID may hold a host or a user name. Pure.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { headerValue, type SipMessage } from "../../protocol/sip/message.ts";
 
 const LABEL_CHARS = 12;
 
-export function callLabel(message: SipMessage): string {
-  const callId = headerValue(message, "Call-ID") ?? "";
-  return createHash("sha256").update(callId, "latin1").digest("hex").slice(0, LABEL_CHARS);
-}
+export const callLabel = (message: SipMessage): string =>
+  labelOf(headerValue(message, "Call-ID") ?? "");
+
+export const labelOf = (callId: string): string =>
+  hash("sha256", Buffer.from(callId, "latin1"), "hex").slice(0, LABEL_CHARS);

@@ -29,8 +29,6 @@ export interface Beginning {
 
 export interface CallRecord {
   readonly id: CallId;
-  /** As `log` shows it. */
-  readonly label: string;
   readonly call: CallMachine;
   readonly dialogs: DialogSet;
   /** Absent in a call that a restart took over. */

@@ -8,6 +8,7 @@ import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import { labelOf } from "./call-label.ts";
 import type { CallEffect, CallInput } from "./call-port.ts";
 import { type CallRecord, CallTable } from "./call-table.ts";
 import type { ControllerEffect } from "./controller-port.ts";
@@ -34,6 +35,7 @@ export interface CallsSetting {
   readonly forwards: Forwards<Owner>;
   readonly sender: Sender;
   readonly making: () => CallMaking;
+  readonly keepsCalls: boolean;
   /** Hands responses among the effects to their owners. */
   readonly settle: (
     effects: readonly ForwardEffect<Owner>[],
@@ -200,7 +202,7 @@ export class Calls {
       case "close":
         return [effect];
       case "report":
-        return [{ ...effect, call: record.label }];
+        return [{ ...effect, call: labelOf(record.dialogs.callId) }];
       case "forward-invite":
         return this.#forwardInvite(record, now);
       case "forward-response":
@@ -231,6 +233,7 @@ export class Calls {
       case "forward-request-response":
         return this.#passBackWithin(effect.ref, effect.response, now);
       case "save":
+        if (!this.#setting.keepsCalls) return [];
         record.isSaved = true;
         return [{ kind: "save-call", call: record.id, saved: savedCall(record, effect.snapshot) }];
       default:
@@ -305,10 +308,9 @@ export class Calls {
 }
 
 function savedCall(record: CallRecord, call: SavedCall["call"]): SavedCall {
-  const { label, dialogs, cseq, users, parties, mustRecord, emergency, sessions, order } = record;
+  const { dialogs, cseq, users, parties, mustRecord, emergency, sessions, order } = record;
   return {
     version: 1,
-    label,
     callId: dialogs.callId,
     callerTag: dialogs.callerTag,
     cseq,

@@ -35,6 +35,8 @@ export interface ControllerSetting extends ControllerRules {
   /** 64*T1. */
   readonly acceptedMs?: number;
   readonly maxCalls?: number;
+  /** Whether calls are to be saved, for a successor. */
+  readonly keepsCalls?: boolean;
 }
 
 /** Names a call towards the shells: unique, of no meaning. */

@@ -122,19 +122,25 @@ export class Gatekeeper {
       kind: "challenge",
       values: server.challenges(now, stale),
     });
-    if (this.#guesses.isExhausted(peer.address, sender.aor, now)) return challenge();
     const userOf = (username: string) => this.#users.find(`sip:${username}@${realm}`);
-    const verdict = server.check(request, field, (name, by) => ha1By(userOf(name), by), now);
+    // Whose password is tried is in the credentials: From is whatever the sender likes.
+    let tried = "";
+    const ha1Of = (username: string, algorithm: DigestAlgorithm): Secret | undefined => {
+      tried = `sip:${username}@${realm}`;
+      if (this.#guesses.isExhausted(peer.address, tried, now)) return undefined;
+      return ha1By(userOf(username), algorithm);
+    };
+    const verdict = server.check(request, field, ha1Of, now);
     switch (verdict.kind) {
       case "authenticated": {
-        this.#guesses.right(peer.address, sender.aor);
+        this.#guesses.right(peer.address, tried);
         const user = userOf(verdict.username);
         return user !== undefined && isSentBy(sender, user)
           ? admitted(user, peer)
           : { kind: "forbidden" };
       }
       case "rejected":
-        this.#guesses.wrong(peer.address, sender.aor, now);
+        this.#guesses.wrong(peer.address, tried, now);
         return challenge();
       case "stale":
         return challenge(true);

@@ -7,7 +7,6 @@ import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress, messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { Call } from "./call.ts";
-import { callLabel } from "./call-label.ts";
 import type { CallRules, SessionName } from "./call-port.ts";
 import type { CallRecord } from "./call-table.ts";
 import type { ControllerRules } from "./controller-port.ts";
@@ -51,7 +50,6 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
   const to = messageAddress(invite, "To").uri;
   return {
     id,
-    label: callLabel(invite),
     call,
     dialogs: dialogsOf(invite, origin, arrival, id),
     beginning: { invite, serverKey, placing, from: arrival.peer },
@@ -79,10 +77,9 @@ export function restoredCallRecord(
   making: CallMaking,
   site: Site,
 ): CallRecord {
-  const { parties, mustRecord, emergency, label, users, order, cseq } = saved;
+  const { parties, mustRecord, emergency, users, order, cseq } = saved;
   return {
     id,
-    label,
     call: Call.restore(saved.call, callRules({ parties, mustRecord, emergency }, making)),
     dialogs: restoreDialogs(id, saved, site.neighbourhood),
     beginning: undefined,

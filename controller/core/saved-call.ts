@@ -21,7 +21,6 @@ export interface SavedLeg {
 
 export interface SavedCall {
   readonly version: 1;
-  readonly label: string;
   readonly callId: string;
   readonly callerTag: string;
   /** Of its INVITE. */

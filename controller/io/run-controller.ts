@@ -17,6 +17,7 @@ import { waitMs } from "../../protocol/sip/transaction.ts";
 import { DnsResolver } from "../../runtime/dns-resolver.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { createRandomPool } from "../../runtime/random-pool.ts";
 import type { ControllerConfig } from "../config.ts";
 import { Controller } from "../core/controller.ts";
 import type {
@@ -92,7 +93,8 @@ class ControllerShell implements RunningController {
     this.#controller = new Controller({
       ...this.#rules,
       nonceKey: new Secret(randomBytes(NONCE_KEY_BYTES)),
-      random: randomBytes,
+      random: createRandomPool(),
+      keepsCalls: stateFile !== undefined,
       registrar: config.registrar,
       acceptedMs: waitMs({ ...config.timers, tryingMs: 0 }),
       maxCalls: config.limits.calls,

@@ -2,7 +2,6 @@
  * The SIP side of a running controller: transport and transactions (RFC 3261 §17, §18), and the
  * watch over how far the event loop is behind. Touches sockets, timers and the clock.
  */
-import { randomBytes } from "node:crypto";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { DEFAULT_SIP_TIMERS, type SipTimers } from "../../protocol/sip/transaction.ts";
@@ -10,6 +9,7 @@ import type { TransactionEffect, TransactionInput } from "../../protocol/sip/tra
 import { TransactionLayer } from "../../protocol/sip/transaction-layer.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { createRandomPool } from "../../runtime/random-pool.ts";
 import { createSipTransport, type SipTransportHandle } from "../../runtime/sip-transport.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { ControllerConfig } from "../config.ts";
@@ -41,7 +41,7 @@ export class SipStack {
     const { config, isUrgent } = setting;
     this.#layer = new TransactionLayer({
       timers: timersOf(config),
-      random: randomBytes,
+      random: createRandomPool(),
       maxTransactions: config.limits.transactions,
       isUrgent,
     });

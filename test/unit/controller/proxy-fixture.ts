@@ -205,6 +205,7 @@ export class ProxyDriver {
       bodyCertificate: CERTIFICATE,
       nonceKey: new Secret(Buffer.alloc(32, 1)),
       random: octets,
+      keepsCalls: true,
       ...setting,
     });
   }
