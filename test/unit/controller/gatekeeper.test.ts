@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MAX_GUESSES } from "../../../controller/core/guess-limit.ts";
 import { Secret } from "../../../protocol/secret.ts";
 import { answerChallenge } from "../../../protocol/sip/digest.ts";
 import { NONCE_LIFETIME_MS } from "../../../protocol/sip/digest-server.ts";
@@ -133,6 +134,17 @@ test("a wrong password, or a user without one, meets a new challenge", () => {
   assert.equal(statusOf(wrong.receive(guess, FROM_NOBODY)), 407);
   const none = new ProxyDriver();
   assert.equal(statusOf(none.receive(withCredentials(none, request(), "alice"), FROM_NOBODY)), 407);
+});
+
+test("guesses count against the user whose password is tried, whatever From says", () => {
+  const proxy = new ProxyDriver();
+  const from = (name: string) => ({ from: `<sip:${name}@atlanta.example.com>;tag=a1` });
+  for (let guess = 0; guess < MAX_GUESSES; guess += 1) {
+    const wrong = withCredentials(proxy, request(from(`x${guess}`)), "dave", `guess ${guess}`);
+    assert.equal(statusOf(proxy.receive(wrong, FROM_NOBODY)), 407);
+  }
+  const right = withCredentials(proxy, request(DAVE));
+  assert.equal(statusOf(proxy.receive(right, FROM_NOBODY)), 407);
 });
 
 test("a right password under another's name is forbidden", () => {
