@@ -81,6 +81,11 @@ export class CallDialogs {
     return this.#unclaimed === undefined ? claimed : [...claimed, this.#unclaimed.name.session];
   }
 
+  /** The recording that a dialog's session has, if it has one. */
+  recordingOf(tag: string): string | undefined {
+    return this.#dialogs.get(tag)?.leg?.recording;
+  }
+
   /** True once after each change of what `save` says. */
   takeChange(): boolean {
     const changes = this.#legs().filter((leg) => leg.takeChange()).length;

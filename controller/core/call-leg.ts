@@ -23,14 +23,15 @@ import { type Agreement, sameAgreement, saveAgreement } from "./agreement.ts";
 import type { Inspection, LegEffect, Report } from "./call-port.ts";
 import type { SavedDialog } from "./call-snapshot.ts";
 import { type Carrier, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.ts";
-import { type Content, judgeAnswer, judgeOffer } from "./inspection.ts";
+import { HeldMessages, isRequest } from "./held-messages.ts";
+import type { Content } from "./inspection.ts";
+import { judgeMatter } from "./judge-matter.ts";
 import {
   ANSWER_TIMEOUT_MS,
   INSPECTION_TIMEOUT_MS,
   isRefusable,
   type LegInput,
   type LegSetting,
-  MAX_HELD_MESSAGES,
   MAX_KNOWN_BODIES,
   type Matter,
   type Task,
@@ -57,7 +58,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   readonly #negotiation: Negotiation;
   readonly #keys = new OwnedKeys();
   #work: Work = { kind: "idle" };
-  #queue: Task[] = [];
+  readonly #queue = new HeldMessages();
   #session: LegSession | undefined;
   #firstKey: FirstKey | undefined;
   #known: readonly string[] = [];
@@ -75,6 +76,10 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   /** The session it has claimed, if any. */
   get session(): string | undefined {
     return this.#session?.name.session;
+  }
+
+  get recording(): string | undefined {
+    return this.#session?.name.recording;
   }
 
   /** True once after each change of what is to be kept. */
@@ -132,7 +137,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     const work = this.#work.kind === "idle" ? undefined : this.#work.until;
     const stale = this.#isStale() ? 0 : undefined;
     const times = [work, stale, this.#negotiation.deadline()];
-    times.push(...this.#queue.map(({ deadline }) => deadline));
+    times.push(this.#queue.deadline());
     const set = times.filter((time) => time !== undefined);
     return set.length === 0 ? undefined : Math.min(...set);
   }
@@ -144,14 +149,16 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   #receive(carrier: Carrier, now: Millis): readonly LegEffect[] {
     if (!this.#concernsMedia(carrier)) return forwardOf(carrier);
-    const present = this.#work.kind === "idle" ? this.#queue : [this.#work.matter, ...this.#queue];
-    if (present.some((task) => isRepeated(task.carrier, carrier))) return [];
-    if (this.#queue.length >= MAX_HELD_MESSAGES) {
-      if (carrier.kind === "request") return [refuse(carrier.ref, refusalOf("overloaded"))];
-      if (carrier.kind === "ack" || statusOf(carrier) < 200) return [];
+    const worked = this.#work.kind === "idle" ? undefined : this.#work.matter.carrier;
+    if (worked !== undefined && isRepeated(worked, carrier)) return [];
+    switch (this.#queue.push({ carrier, deadline: now + ANSWER_TIMEOUT_MS })) {
+      case "held":
+        return this.#advance(now);
+      case "full":
+        return carrier.kind === "request" ? [refuse(carrier.ref, refusalOf("overloaded"))] : [];
+      case "again":
+        return [];
     }
-    this.#queue.push({ carrier, deadline: now + ANSWER_TIMEOUT_MS });
-    return this.#advance(now);
   }
 
   /** All else passes at once, whatever it says. */
@@ -230,26 +237,17 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   #judge(matter: Matter, content: Content, now: Millis): readonly LegEffect[] {
-    const { role, carrier } = matter;
-    const { rules, names } = this.#setting;
-    const { by, message } = carrier;
-    const { agreed } = this.#negotiation;
-    const before = (index: number) => agreed?.streams.find((each) => each.index === index)?.[by];
-    const context = { message, by, names, rules, before };
-    if (role.kind === "offer") {
-      const judgement = judgeOffer(content, context, now);
-      if (judgement.kind === "refused") return this.#reject(matter, judgement.verdict, now);
-      this.#keys.own(judgement.value.secrets);
-      this.#negotiation.offered(by, viaOf(carrier), judgement.value);
-      return this.#open(matter, undefined, now);
-    }
-    const { offer } = role.pending;
-    if (offer === undefined) return this.#pass(matter, now);
-    const judgement = judgeAnswer(content, offer, context, now);
+    const judgement = judgeMatter(matter, content, this.#negotiation, this.#setting, now);
     if (judgement.kind === "refused") return this.#reject(matter, judgement.verdict, now);
-    this.#keys.own(judgement.value.secrets);
-    const isSame = agreed !== undefined && sameAgreement(agreed, judgement.value);
-    return this.#open(matter, isSame ? agreed : judgement.value, now);
+    const { value } = judgement;
+    this.#keys.own(value.secrets);
+    if ("streams" in value) {
+      const { agreed } = this.#negotiation;
+      const isSame = agreed !== undefined && sameAgreement(agreed, value);
+      return this.#open(matter, isSame ? agreed : value, now);
+    }
+    this.#negotiation.offered(value.by, viaOf(matter.carrier), value);
+    return this.#open(matter, undefined, now);
   }
 
   /** Asks the gateway for what it does not have yet. */
@@ -291,9 +289,11 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   /** What was offered or answered holds from now on. */
   #commit(matter: Matter, agreement: Agreement | undefined, now: Millis): readonly LegEffect[] {
     const { role, carrier } = matter;
-    this.#isChanged = true;
     if (role.kind === "answer") {
-      if (agreement !== this.#negotiation.agreed) this.#known = [];
+      if (agreement !== this.#negotiation.agreed) {
+        this.#known = [];
+        this.#isChanged = true;
+      }
       this.#negotiation.answered(agreement, carrier, now);
       if (!role.binding && agreement?.sealed === true)
         this.#known = [...this.#known, digestOf(carrier)].slice(-MAX_KNOWN_BODIES);
@@ -333,11 +333,8 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   #withdraw(ref: string, now: Millis): readonly LegEffect[] {
-    const isIt = ({ carrier }: Task) => carrier.kind === "request" && carrier.ref === ref;
-    const queued = this.#queue.length;
-    this.#queue = this.#queue.filter((task) => !isIt(task));
-    const isWorkedOn = this.#work.kind !== "idle" && isIt(this.#work.matter);
-    if (!isWorkedOn) return this.#queue.length < queued ? [refuse(ref, CANCELLED)] : [];
+    if (this.#queue.drop(ref)) return [refuse(ref, CANCELLED)];
+    if (this.#work.kind === "idle" || !isRequest(this.#work.matter, ref)) return [];
     this.#work = { kind: "idle" };
     this.#negotiation.withdraw(ref);
     return [...this.#closeIfEmpty("cancelled"), refuse(ref, CANCELLED), ...this.#advance(now)];
@@ -365,9 +362,9 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   /** Final responses that are still held go on; all else that waits is of no use any more. */
   #end(reason: string): readonly LegEffect[] {
-    const tasks = this.#work.kind === "idle" ? this.#queue : [this.#work.matter, ...this.#queue];
+    const worked = this.#work.kind === "idle" ? [] : [this.#work.matter];
+    const tasks = [...worked, ...this.#queue.takeAll()];
     this.#work = { kind: "idle" };
-    this.#queue = [];
     this.#firstKey = undefined;
     this.#negotiation.clear();
     return [
@@ -383,8 +380,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     this.#negotiation.retire(now);
     if (this.#work.kind === "idle") return [];
     const { kind, matter, until } = this.#work;
-    const isLate = until <= now || this.#queue.some(({ deadline }) => deadline <= now);
-    if (!isLate) return [];
+    if (Math.min(until, this.#queue.deadline() ?? until) > now) return [];
     this.#work = { kind: "idle" };
     const verdict = kind === "opening" ? "gateway-slow" : "body-slow";
     return [...this.#reject(matter, verdict, now), ...this.#advance(now)];

@@ -93,6 +93,11 @@ export class Call implements Machine<CallInput, CallEffect> {
     return this.#dialogs.sessions;
   }
 
+  /** The recording of a dialog, so that the call which replaces it can name it (RFC 3891). */
+  recordingOf(tag: string): string | undefined {
+    return this.#dialogs.recordingOf(tag);
+  }
+
   /** When a closed call may be forgotten. */
   get forgetAt(): Millis | undefined {
     return this.#state.kind === "closed" ? this.#state.until : undefined;

@@ -41,7 +41,10 @@ export interface JudgeContext {
   readonly before?: (index: number) => MediaEnd | undefined;
 }
 
-/** Judges an offer; a sealed one that was opened with a key known before brings no new one. */
+/**
+ * Judges an offer; one that was opened with a key known before brings no new one. A call may begin on
+ * hold (RFC 3725), yet not a sealed one: nobody seals what asks for nothing.
+ */
 export function judgeOffer(content: Content, context: JudgeContext, now: Millis): Judgement<Offer> {
   const { message, by, rules } = context;
   const sealed = content.kind === "opened";
@@ -55,6 +58,11 @@ export function judgeOffer(content: Content, context: JudgeContext, now: Millis)
   if (granted.kind === "refused") {
     wipeAll(sdp);
     return refused(granted.verdict);
+  }
+  const isNowhere = granted.value.streams.some(({ offerer }) => offerer === undefined);
+  if (sealed && context.before === undefined && isNowhere) {
+    wipeAll(sdp);
+    return refused("media-address");
   }
   const firstKey = sealed && content.firstKey !== undefined ? { firstKey: content.firstKey } : {};
   const secrets = secretsOf(sdp.media);

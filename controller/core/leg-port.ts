@@ -16,8 +16,6 @@ import type { Side } from "./party.ts";
 export const ANSWER_TIMEOUT_MS = 500;
 /** How long the opening of an offer may take. */
 export const INSPECTION_TIMEOUT_MS = 2_000;
-/** Messages of one dialog that wait at a time; a provisional response beyond is dropped. */
-export const MAX_HELD_MESSAGES = 8;
 /** Sealed answers of one dialog that are known to say the same; older ones are opened again. */
 export const MAX_KNOWN_BODIES = 8;
 

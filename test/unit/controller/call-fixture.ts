@@ -52,7 +52,7 @@ const COMMON = [
 const rows = (pairs: readonly (readonly [string, string])[]) =>
   pairs.map(([name, value]) => ({ name, value }));
 
-const SEALED_TYPE = "application/pkcs7-mime;smime-type=authEnveloped-data;name=smime.p7m";
+export const SEALED_TYPE = "application/pkcs7-mime;smime-type=authEnveloped-data;name=smime.p7m";
 
 export function invite(body = "sealed offer", type = SEALED_TYPE): SipRequest {
   return {
