@@ -32,11 +32,14 @@ import { addressOfRecord, parseSipUri, serializeSipUri } from "../../protocol/si
 import { parseVia, serializeVia, topVia } from "../../protocol/sip/via.ts";
 import { parseWarning, serializeWarning } from "../../protocol/sip/warning.ts";
 import { fateOf } from "../unit/sip/fate.ts";
+import { LivingLayer } from "./living-layer.ts";
 import type { Chance } from "./mutate.ts";
 
 /** Of processor time, for any input and for each octet on top: several times what is usual. */
 const ALLOWED_MS = 25;
 const ALLOWED_MS_PER_OCTET = 0.006;
+
+const living = new LivingLayer();
 
 /** Messages to begin with: the torture tests, and whatever once failed. */
 export const seeds = (): readonly Buffer[] =>
@@ -78,6 +81,7 @@ function examineOnce(octets: Buffer, chance: Chance): string {
   const outcomes = [item.kind, ...fates];
   if (item.kind === "malformed") return [...outcomes, item.error.message].join();
   if (item.kind === "keepalive") return outcomes.join();
+  living.receive(item, chance);
   checkRoundTrip(item);
   checkForwarding(item);
   return [...outcomes, messageFault(item)?.message, ...readParts(item)].join();
