@@ -25,7 +25,8 @@ export interface Rights {
   readonly networkNamespace: string;
 }
 
-const READY_TIMEOUT_MS = 15_000;
+/** Only what is broken waits so long; six programs may start at once on two slow processors. */
+const READY_TIMEOUT_MS = 60_000;
 
 /** Starts one program in the gateway's namespace and returns when it says that it serves. */
 export async function startProgram(

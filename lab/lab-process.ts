@@ -17,7 +17,9 @@ interface Waiter {
   readonly settle: (line: string | Error) => void;
 }
 
-const STOP_TIMEOUT_MS = 5000;
+const STOP_TIMEOUT_MS = 20_000;
+/** Only what is broken waits so long. */
+const LINE_TIMEOUT_MS = 30_000;
 
 export class LabProcess {
   readonly name: string;
@@ -59,7 +61,7 @@ export class LabProcess {
   async line(
     what: string,
     matches: (line: string) => boolean,
-    timeoutMs = 10_000,
+    timeoutMs = LINE_TIMEOUT_MS,
     fromLine = 0,
   ): Promise<string> {
     const found = this.lines.slice(fromLine).find(matches);

@@ -18,7 +18,7 @@ export interface Phone {
   tell(verb: "ring" | "answer" | "hangup"): void;
 }
 
-const EVENT_TIMEOUT_MS = 15_000;
+const EVENT_TIMEOUT_MS = 45_000;
 const VOICES = fileURLToPath(new URL("./voices/", import.meta.url));
 
 export interface PhoneOptions {

@@ -43,7 +43,7 @@ interface ListRow {
 
 interface Shown {
   readonly completeness: {
-    readonly verdict: { readonly kind: string };
+    readonly verdict: { readonly kind: string; readonly gaps?: readonly string[] };
     readonly streams: readonly {
       readonly label: "caller" | "callee";
       readonly rtp: StreamCounts;
@@ -77,7 +77,8 @@ export async function readRecording(
 
 /** What each party said, as the store has it. */
 export interface RecordedSound {
-  readonly verdict: string;
+  /** Why the recording is not complete; empty if it is. */
+  readonly gaps: readonly string[];
   readonly verified: boolean;
   readonly caller: Int16Array;
   readonly callee: Int16Array;
@@ -92,7 +93,7 @@ export async function readRecordedSound(
   const { id, shown } = await closedRecording(site, callId);
   const { left, right } = exportSound(site, id, results);
   const verified = isVerified(site, id);
-  return { verdict: shown.verdict.kind, verified, caller: left, callee: right };
+  return { gaps: shown.verdict.gaps ?? [], verified, caller: left, callee: right };
 }
 
 function exportSound(site: Pick<Site, "store" | "keys">, id: string, results: string) {

@@ -23,7 +23,7 @@ export interface SipPeer {
   close(): void;
 }
 
-const FINAL_TIMEOUT_MS = 8000;
+const FINAL_TIMEOUT_MS = 30_000;
 const CONTROLLER_TLS_PORT = 5061;
 
 /**

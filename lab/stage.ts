@@ -48,15 +48,18 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const network = createNetwork();
   onStep("network");
   let site: Site | undefined;
+  let parts: Parts | undefined;
   try {
     site = createSite(options);
     onStep("keys");
-    const parts = await startParts(network, site, options);
+    parts = await startParts(network, site, options);
     onStep("kamailio");
     const programs: Partial<Record<GatewayProgram, LabProcess>> = {};
     await startPrograms({ network, site, programs }, options);
     return assembleStage({ ...parts, network, site, programs });
   } catch (error) {
+    parts?.relay?.close();
+    await parts?.hop?.close();
     network.close();
     site?.remove();
     throw error;
