@@ -62,7 +62,7 @@ export interface Baresip {
   event(name: EventName, timeoutMs?: number): Promise<BaresipEvent>;
   /** Runs a command (`dial`, `accept`, `hangup`, `hold`, `resume`, …). @throws Error if refused. */
   tell(command: string, params?: string): Promise<string>;
-  /** What it heard, as it decoded it: one piece a call, and one after each change of a call's media. */
+  /** What it heard, as it decoded it, whole once it has stopped: one piece a call, and one after each change of a call's media. */
   heard(): readonly Int16Array[];
   /** SIP messages that it says it sent and received, as text: all of its output. */
   trace(): string;
@@ -134,8 +134,6 @@ function configText({ directory, host, index = 0, anchors }: BaresipOptions): st
     ["auplay_srate", 8000],
     ["ausrc_channels", 1],
     ["auplay_channels", 1],
-    // None: what is heard is then what came, whatever the machine has else to do.
-    ["jitter_buffer_delay", "0-0"],
     ["rtp_ports", `${rtpPort}-${rtpPort + RTP_PORT_COUNT}`],
     ["module_path", MODULE_DIRECTORIES],
     ...MODULES.map((name) => ["module", `${name}.so`] as const),

@@ -38,12 +38,13 @@ export async function openExchange(options: StageOptions = {}): Promise<Exchange
     bob: await openInnerSockets(network, "bob"),
   };
   const phones: Baresip[] = [];
+  let count = 0;
   return {
     stage,
     async startPhone(phone) {
       const { host, transport } = phone;
       const full: BaresipOptions = {
-        directory: join(site.directory, `phone-${phones.length}`),
+        directory: join(site.directory, `phone-${++count}`),
         user: host,
         domain: DOMAIN,
         password: PASSWORD,

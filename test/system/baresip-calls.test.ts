@@ -22,6 +22,10 @@ import {
   tapLinks,
 } from "./baresip-harness.ts";
 
+/** baresip's first RTCP packet and its last, the BYE, are in clear even where it promised SRTP. */
+const CLEAR_RTCP = /^call(?:er|ee) audio RTCP: [12] packets? could not be authenticated$/;
+/** One of bob's range that he has not named. */
+const ANY_PORT = 30_200;
 let exchange: Exchange;
 before(async () => {
   exchange = await openExchange();
@@ -44,6 +48,8 @@ for (const transport of ["udp", "tcp", "tls"] as const)
       test("a call held, resumed and hung up", async () => {
         const taps = await tapLinks(exchange, `${transport}-${srtp}`);
         const callId = await ring(phones);
+        const { rtpPort } = ownMedia(phones.alice);
+        await assertPinholes(exchange, "afterInvite", { alice: rtpPort, bob: ANY_PORT });
         await answer(phones);
         await talk(1500);
         const ports = { alice: ownMedia(phones.alice).rtpPort, bob: ownMedia(phones.bob).rtpPort };
@@ -56,9 +62,14 @@ for (const transport of ["udp", "tcp", "tls"] as const)
         await hangUp(phones.alice, phones.bob);
         await assertPinholes(exchange, "afterBye", ports);
 
+        await Promise.all([phones.alice.stop(), phones.bob.stop()]);
         const passed = await passedSound(taps, phones);
         const recorded = await readSound(exchange, callId);
-        assert.deepEqual([recorded.verdict, recorded.verified], ["complete", true]);
+        assert.deepEqual(
+          recorded.gaps.filter((gap) => !(srtp && CLEAR_RTCP.test(gap))),
+          [],
+        );
+        assert.ok(recorded.verified);
         assertRecorded(recorded.caller, passed.alice, 2);
         assertRecorded(recorded.callee, passed.bob, 1);
         assertHeard(phones.bob, passed.alice, 1);
