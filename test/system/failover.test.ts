@@ -44,6 +44,7 @@ const ZONE = [
   srv("_sip._udp.tired.far.example", "tired", 10),
   srv("_sip._udp.tired.far.example", "alive", 20),
   srv("_sip._udp.gone.far.example", "dead", 10),
+  `--host-record=dual.far.example,${ALIVE},2001:db8::5`,
   "--local=/far.example/",
   "--local-ttl=1",
 ];
@@ -53,6 +54,7 @@ const TRUNKS = [
   ["refused", "tcp"],
   ["tired", "udp"],
   ["gone", "udp"],
+  ["dual", "udp"],
   ["unknown", "udp"],
 ] as const;
 
@@ -245,6 +247,14 @@ test("a tired server: the next one answers, and the tired one is left alone as i
 
 test("all servers silent: 408", async () => {
   assert.equal((await ask("INVITE", "gone")).status, 408);
+});
+
+test("an address of a family that we do not speak is not waited for", {
+  todo: "locateServer is not told the families",
+}, async () => {
+  const { status, tookMs } = await ask("INVITE", "dual");
+  assert.equal(status, 200);
+  assert.ok(tookMs < AT_ONCE_MS, `${tookMs} ms`);
 });
 
 test("a name that DNS does not know: refused at once", async () => {
