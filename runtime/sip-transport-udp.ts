@@ -63,6 +63,7 @@ export class DatagramTransport {
         resolve();
       });
     });
+    this.#checkBuffer(socket);
     return own.port;
   }
 
@@ -83,6 +84,17 @@ export class DatagramTransport {
       ({ socket }) => new Promise<void>((done) => socket.close(() => done())),
     );
     await Promise.all(closing);
+  }
+
+  /** Datagrams that come while we are busy are lost beyond it. */
+  #checkBuffer(socket: Socket): void {
+    const grantedBytes = socket.getRecvBufferSize();
+    if (grantedBytes >= RECEIVE_BUFFER_BYTES) return;
+    const wantedBytes = RECEIVE_BUFFER_BYTES;
+    this.#setting.log?.info(
+      { grantedBytes, wantedBytes },
+      "net.core.rmem_max is low for SIP by UDP",
+    );
   }
 
   #sendDown(message: SipMessage, flow: FlowId, settle: Settle): void {
