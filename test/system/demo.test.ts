@@ -10,10 +10,11 @@ import { PHASES, PROMISED } from "../../lab/pinhole-matrix.ts";
 import { KEYHOLE } from "../../lab/site.ts";
 
 const out = mkdtempSync(join(tmpdir(), "keyhole-demo-"));
-const TIME_LIMIT_MS = 60_000;
+/** Some twenty seconds on an idle machine; a busy one of two slow processors takes three times as long. */
+const TIME_LIMIT_MS = 120_000;
 after(() => rmSync(out, { recursive: true }));
 
-test("the demo holds what it shows, in less than a minute, and says so in JSON", () => {
+test("the demo holds what it shows, soon enough to wait for, and says so in JSON", () => {
   const json = join(out, "report.json");
   const argv = [KEYHOLE, "demo", "--json", json, "--out", join(out, "results")];
   const done = spawnSync(process.execPath, argv, {

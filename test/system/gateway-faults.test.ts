@@ -91,7 +91,9 @@ test("an agent slow by 300 ms: biloxi sees no INVITE before the hole passes pack
   const calledMs = Date.now();
   const { alice, bob } = await startPhones(opened, { results: out });
   await bob.event("incoming");
-  await new Promise((resolve) => setTimeout(resolve, 10 * PROBE_INTERVAL_MS));
+  const enough = attempts.length + 10;
+  while (attempts.length < enough)
+    await new Promise((resolve) => setTimeout(resolve, PROBE_INTERVAL_MS));
   clearInterval(probing);
   const probed = await Promise.all(attempts);
   const invite = readSignalling(await tap.stop()).find(({ message }) => isOffer(message));

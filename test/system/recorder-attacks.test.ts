@@ -6,10 +6,11 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { RecorderHarness, TestCall } from "./recorder-harness.ts";
+import { RecorderHarness, TestCall, until } from "./recorder-harness.ts";
 import { beginCall, bothWays, endOfCall } from "./recorder-speech.ts";
 
-const FLUSH_WAIT_MS = 1500;
+/** Long enough for the recorder to try again in vain. */
+const FULL_FOR_MS = 1500;
 
 describe("a second recorder on one store", () => {
   const harness = new RecorderHarness(0);
@@ -20,8 +21,9 @@ describe("a second recorder on one store", () => {
     const agent = await harness.connect();
     const call = new TestCall(harness);
     await beginCall(agent, call);
-    agent.send({ kind: "batch", packets: bothWays(call, 0, 30) });
-    await sleep(FLUSH_WAIT_MS);
+    await harness.written(call, () =>
+      agent.send({ kind: "batch", packets: bothWays(call, 0, 30) }),
+    );
     const files = () =>
       readdirSync(harness.store).map((name) => [name, readFileSync(join(harness.store, name))]);
     const before = files();
@@ -96,8 +98,9 @@ describe("a store without room", { skip: process.getuid?.() === 0 ? false : "nee
     const agent = await harness.connect();
     const call = new TestCall(harness);
     await beginCall(agent, call);
-    agent.send({ kind: "batch", packets: bothWays(call, 0, 30) });
-    await sleep(FLUSH_WAIT_MS);
+    await harness.written(call, () =>
+      agent.send({ kind: "batch", packets: bothWays(call, 0, 30) }),
+    );
     fill();
     agent.send({ kind: "batch", packets: bothWays(call, 30, 90) });
     const report = await endOfCall(agent, call);
@@ -109,9 +112,11 @@ describe("a store without room", { skip: process.getuid?.() === 0 ? false : "nee
     agent.send(other.order(1));
     const refused = await agent.next();
     assert.ok(refused?.kind === "order-reply" && refused.result !== "accepted");
-    await sleep(FLUSH_WAIT_MS);
+    await sleep(FULL_FOR_MS);
     rmSync(ballast);
-    await sleep(FLUSH_WAIT_MS);
+    const key = ["--key", harness.path("archive.key")];
+    const verify = () => harness.recordings("verify", call.recording, ...key);
+    await until("the end of what was stored", async () => (await verify()).code === 0);
     const checked = await harness.json("verify", call.recording);
     assert.equal(checked.ok, true);
     assert.equal(checked.recordings[0].verdict, "complete with stated gaps");

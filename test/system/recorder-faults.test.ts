@@ -60,3 +60,22 @@ test("a recorder killed in mid-call is gone on with by the next, which says what
   }
   await next?.stop();
 });
+
+test("a recorder that is away at the call's end is told of it when it is back, with what passed meanwhile", async () => {
+  const results = join(out, "away");
+  let killed = stage.programs.recorder;
+  if (killed?.exit !== undefined)
+    killed = await startProgram(stage.network, stage.site, "recorder");
+  const onStep = async (step: CallStep) => {
+    if (step !== "mediaStarted") return;
+    await sleep(1200);
+    killed?.signal("SIGKILL");
+    await killed?.exited;
+  };
+  const report = await placeCall(stage, { results, onStep });
+  const next = await startProgram(stage.network, stage.site, "recorder");
+  const { verdict, verified, streams } = await readRecording(stage.site, report, results);
+  assert.deepEqual([verdict, verified], ["complete-with-gaps", true]);
+  for (const { authenticated } of [streams.caller, streams.callee]) assert.ok(authenticated > 0);
+  await next.stop();
+});

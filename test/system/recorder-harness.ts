@@ -6,10 +6,19 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import sodium from "libsodium-wrappers";
 import { programArgv } from "../../lab/program-argv.ts";
 import { encodeNflog } from "../../protocol/capture/nflog.ts";
@@ -34,7 +43,9 @@ await sodium.ready;
 const NODE = resolve("node_modules/.bin/node");
 const KEYHOLE = resolve("bin/keyhole.ts");
 const UID = 61_930;
-const WAIT_MS = 10_000;
+/** Only what is broken waits so long. */
+const WAIT_MS = 30_000;
+const POLL_MS = 25;
 const SUITE = "AES_CM_128_HMAC_SHA1_80";
 /** RFC 4568 §7.1.1 prints these two keys. */
 const KEYS = {
@@ -51,6 +62,12 @@ export interface Finished {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** Waits until it holds. @throws Error after half a minute. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const giveUpAt = Date.now() + WAIT_MS; !(await holds()); await sleep(POLL_MS))
+    if (Date.now() > giveUpAt) throw new Error(`waited in vain for ${what}`);
 }
 
 export class RecorderHarness {
@@ -114,6 +131,18 @@ export class RecorderHarness {
     const exited = new Promise<number | null>((done) => child.once("exit", (code) => done(code)));
     child.kill(signal);
     return exited;
+  }
+
+  /** Octets of a call's file so far. */
+  bytesOf({ recording }: TestCall): number {
+    return statSync(join(this.store, `${recording}.khr`)).size;
+  }
+
+  /** Does what makes the recorder write to a call's file, and waits until it has. */
+  async written(call: TestCall, act: () => void): Promise<void> {
+    const before = this.bytesOf(call);
+    act();
+    await until("the file to grow", () => this.bytesOf(call) > before);
   }
 
   connect(): Promise<TestAgent> {

@@ -5,7 +5,6 @@ import type { ChildProcess } from "node:child_process";
 import { appendFileSync, readFileSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, beforeEach, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { RecorderHarness, type TestAgent, TestCall } from "./recorder-harness.ts";
 import {
   assertSounds,
@@ -18,7 +17,6 @@ import {
 
 /** Packets that surely reached the file before the kill, and packets right before it. */
 const [FLUSHED, SENT] = [40, 50];
-const FLUSH_WAIT_MS = 1500;
 
 const harness = new RecorderHarness(60_000);
 const ledgerKey = ["--ledger-key", harness.path("ledger.pub")];
@@ -31,8 +29,9 @@ async function killInCall(call: TestCall): Promise<void> {
   const recorder = await harness.start();
   const agent = await harness.connect();
   await beginCall(agent, call);
-  agent.send({ kind: "batch", packets: bothWays(call, 0, FLUSHED) });
-  await sleep(FLUSH_WAIT_MS);
+  await harness.written(call, () =>
+    agent.send({ kind: "batch", packets: bothWays(call, 0, FLUSHED) }),
+  );
   agent.send({ kind: "batch", packets: bothWays(call, FLUSHED, SENT) });
   await harness.end(recorder, "SIGKILL");
   agent.end();
