@@ -605,6 +605,35 @@ test("RFC 3263 4: within a dialog, ACK included, a name is found by DNS as well"
   }
 });
 
+test("RFC 5658: between two networks the dialog's requests pass both ways, by both Routes", () => {
+  const wire = new Wire();
+  const invite = request("INVITE", { uri: "sip:1@carrier.example" });
+  const left = onlyRequest(wire.receive(invite, FROM_PBX), "INVITE");
+  const gateway = "sip:1@192.0.2.20";
+  wire.receive(answer(left, 200, [], "far", gateway), FROM_CARRIER);
+  const callId = headerValue(invite, "Call-ID") ?? "";
+  const routes = headerValues(left, "Record-Route");
+  const rows = (values: readonly string[]) => values.map((value) => `Route: ${value}`);
+  const far = "<sip:bob@example.com>;tag=far";
+  const ours = request("INFO", { uri: gateway, to: far, cseq: 2, rows: rows(routes.toReversed()) });
+  const there = wire.receive(withHeader(ours, "Call-ID", callId), FROM_PBX);
+  assert.equal(words(there), "INFO>udp 192.0.2.20:5060");
+  const theirs = request("BYE", {
+    uri: "sip:alice@10.0.0.20",
+    from: far,
+    to: "<sip:alice@pbx.example>;tag=alice",
+    via: "SIP/2.0/UDP 192.0.2.20:5060;branch=z9hG4bKback",
+    rows: rows(routes),
+  });
+  const back = wire.receive(withHeader(theirs, "Call-ID", callId), FROM_CARRIER);
+  assert.equal(words(back), "BYE>udp 10.0.0.20:5060");
+  for (const sent of [there, back])
+    assert.deepEqual(
+      sent.flatMap(({ message }) => headerValues(message, "Route")),
+      [],
+    );
+});
+
 // §18
 
 test("18.2.1, RFC 3581: a Via that hides its sender is stamped, the answer goes where it came from", () => {
@@ -634,6 +663,22 @@ test("18.1.1: what is too long for a datagram goes over TCP, and over UDP after 
   assert.ok(again !== undefined);
   assert.equal(words([again]), "MESSAGE>udp 192.0.2.20:5060");
   assert.match(firstValue(again.message, "Via") ?? "", /^SIP\/2\.0\/UDP /);
+});
+
+test("18.1.1: what was cancelled while TCP was tried does not ring over UDP", {
+  todo: "it rings",
+}, () => {
+  const listeners = [
+    ...POLICY.listeners,
+    { transport: "tcp", address: "192.0.2.1", port: 5060 } as const,
+  ];
+  const wire = new Wire([], { policy: { listeners } });
+  const invite = request("INVITE", { uri: "sip:x@carrier.example", body: "x".repeat(1_400) });
+  const [sent] = wire.receive(invite, FROM_PBX);
+  assert.ok(sent !== undefined);
+  const cancel = { ...withHeader(invite, "CSeq", "1 CANCEL"), method: "CANCEL" };
+  wire.receive({ ...cancel, body: Buffer.alloc(0) }, FROM_PBX);
+  assert.equal(words(wire.fail(sent)), `487>${TO_PBX}`);
 });
 
 test("17.2.1: an INVITE again brings the last provisional response again, and rings nobody anew", () => {
