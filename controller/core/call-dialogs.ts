@@ -114,6 +114,13 @@ export class CallDialogs {
     this.#unclaimed = session;
   }
 
+  /** A response that comes after the end: its dialog is known, so that it can be left. */
+  noteLate(response: SipResponse): void {
+    const tag = messageTag(response, "To") ?? "";
+    if (this.#dialogs.size < MAX_DIALOGS && !this.#dialogs.has(tag))
+      this.#dialogs.set(tag, { stage: "ended", ackBy: undefined, leg: undefined });
+  }
+
   /** A provisional response or a 2xx. */
   respond(response: SipResponse, initial: InitialOffer, now: Millis): readonly LegEffect[] {
     const tag = messageTag(response, "To") ?? "";

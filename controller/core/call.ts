@@ -234,7 +234,11 @@ export class Call implements Machine<CallInput, CallEffect> {
     const tag = messageTag(response, "To") ?? "";
     if (response.status === EARLY_DIALOG_TERMINATED)
       return [...this.#endDialog(tag, "199", now), forward];
-    const initial = state.kind === "closed" ? UNOPENED : state.initial;
+    if (state.kind === "closed") {
+      this.#dialogs.noteLate(response);
+      return [forward];
+    }
+    const { initial } = state;
     const first = response.status >= 200 ? this.#dialogs.elect(tag, ELSEWHERE, now) : [];
     return this.#watch([...first, ...this.#dialogs.respond(response, initial, now)], now);
   }

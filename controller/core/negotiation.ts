@@ -250,7 +250,9 @@ export class Negotiation {
 
   #roleOfAck(by: Side, described: boolean): Role {
     const pending = this.#pending;
-    if (pending === undefined || pending.by === by || !this.#isInvite(pending)) return NONE;
+    const request = pending === undefined ? undefined : this.#open.get(pending.via);
+    const isDue = request?.isInvite === true && request.by === by && request.ackBy !== undefined;
+    if (pending === undefined || pending.by === by || !isDue) return NONE;
     if (described) return { kind: "answer", pending, binding: true };
     return { kind: pending.offer === undefined ? "settled" : "absent" };
   }
