@@ -123,7 +123,10 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "recording-refused":
         return this.#calls.run(this.#calls.ofSession(input.session), input, now);
       case "located":
-        return this.#settle(this.#forwards.located(input.ref, input.targets, now), now);
+        return (
+          this.#relays.located(input.ref, input.targets) ??
+          this.#settle(this.#forwards.located(input.ref, input.targets, now), now)
+        );
       case "flow-closed":
         return this.#loseFlow(input.flow);
       case "reload":

@@ -77,7 +77,8 @@ function foreign(
   return anyDomain ? { kind: "domain", uri: nextUri(request) } : NOT_FOUND;
 }
 
-const nextUri = (request: SipRequest): string => {
+/** The URI of the next hop: the topmost Route's, or the Request-URI. */
+export const nextUri = (request: SipRequest): string => {
   const route = firstValue(request, "Route");
   return route === undefined ? request.uri : route.replace(/^[^<]*<([^>]*)>.*$/, "$1");
 };

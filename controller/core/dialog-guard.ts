@@ -12,6 +12,7 @@ import type { FlowId, Target } from "../../protocol/sip/flow.ts";
 import { firstValue, type SipRequest } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import { nextUri } from "./destination.ts";
 import type { DialogPlace, Leg } from "./dialog-table.ts";
 import { aorOfUri } from "./gatekeeper.ts";
 import { hopTo, type NextHop, type RoutePlan } from "./next-hops.ts";
@@ -85,11 +86,12 @@ export function wayToParty(
   const target = permitted(site, leg, hop.value);
   if (target !== undefined && !site.neighbourhood.hasTransport(target.transport)) return undefined;
   if (target !== undefined) return { kind: "groups", groups: [[[hopTo(target, leg.whom)]]] };
-  if (site.policy.anyDomain && !isLiteral(hop.value)) {
-    const uri = routed ? (firstValue(request, "Route") ?? "") : request.uri;
-    return { kind: "locate", uri: uri.replace(/^[^<]*<([^>]*)>.*$/, "$1"), whom: leg.whom };
-  }
-  return leg.flow === undefined || isLiteral(hop.value)
+  if (isLiteral(hop.value)) return undefined;
+  const { trunk, aor } = leg.whom;
+  if (site.policy.anyDomain && trunk === undefined && aor === undefined)
+    return { kind: "locate", uri: nextUri(request), whom: leg.whom };
+  // Whoever answered from there knows its own names.
+  return leg.flow === undefined
     ? undefined
     : { kind: "groups", groups: [[[flowHop(leg, leg.flow)]]] };
 }

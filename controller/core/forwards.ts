@@ -70,8 +70,8 @@ export type ForwardEffect<Owner> =
 interface Client {
   readonly key: string;
   readonly hop: NextHop;
-  /** It went over TCP for its size alone: UDP is still to be tried. */
-  readonly insteadOfUdp: boolean;
+  /** It went over TCP for its size alone: UDP is still to be tried, unless it was cancelled. */
+  insteadOfUdp: boolean;
 }
 
 interface Forward<Owner> {
@@ -263,7 +263,9 @@ export class Forwards<Owner> {
       }
       case "cancel-branch": {
         const client = forward.clients[effect.branch];
-        return client === undefined ? [] : [transaction({ kind: "cancel", key: client.key })];
+        if (client === undefined) return [];
+        client.insteadOfUdp = false;
+        return [transaction({ kind: "cancel", key: client.key })];
       }
       case "respond": {
         const { response } = effect;

@@ -4,6 +4,7 @@
  * §4). Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
+import type { Target } from "../../protocol/sip/flow.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { ControllerEffect } from "./controller-port.ts";
@@ -12,7 +13,7 @@ import { leavingRequest } from "./forward.ts";
 import type { ForwardEffect, Forwards } from "./forwards.ts";
 import type { Neighbourhood } from "./neighbourhood.ts";
 import { dialogsOf, whomOf } from "./new-call.ts";
-import type { RoutePlan } from "./next-hops.ts";
+import { hopTo, type NextHop, type RoutePlan } from "./next-hops.ts";
 import type { Owner } from "./owner.ts";
 import type { Relaying } from "./placing.ts";
 import { transaction } from "./sender.ts";
@@ -27,6 +28,8 @@ export const MAX_DIALOG_MS = 86_400_000;
 export const DIALOG_GRACE_MS = 32_000;
 /** Dialogs of no call at one time; requests beyond pass, but what they make is not known. */
 export const MAX_RELAYED_DIALOGS = 20_000;
+/** ACKs that wait for DNS at one time; one that is dropped comes again with its 2xx. */
+export const MAX_WAITING_ACKS = 1_000;
 
 export interface RelaysSetting {
   readonly dialogs: DialogTable;
@@ -48,6 +51,9 @@ interface Received {
 
 export class Relays {
   readonly #setting: RelaysSetting;
+  /** Those whose next hop is asked for. */
+  readonly #acks = new Map<string, { readonly passing: Passing; readonly arrival: Arrival }>();
+  #lastAck = 0;
 
   constructor(setting: RelaysSetting) {
     this.#setting = setting;
@@ -96,8 +102,30 @@ export class Relays {
   }
 
   /** The ACK of a 2xx, which makes no transaction. */
-  acknowledge({ request, plan }: Passing, { peer }: Arrival): readonly ControllerEffect[] {
-    const hop = plan.kind === "groups" ? plan.groups[0]?.[0]?.[0] : undefined;
+  acknowledge(passing: Passing, arrival: Arrival): readonly ControllerEffect[] {
+    const { plan } = passing;
+    if (plan.kind === "groups") return this.#sendAck(passing, arrival, plan.groups[0]?.[0]?.[0]);
+    if (this.#acks.size >= MAX_WAITING_ACKS) return [];
+    this.#lastAck += 1;
+    const ref = `ack ${this.#lastAck}`;
+    this.#acks.set(ref, { passing, arrival });
+    return [{ kind: "locate", ref, uri: plan.uri }];
+  }
+
+  /** What DNS said of an ACK's next hop; undefined for what is none. */
+  located(ref: string, [target]: readonly Target[]): readonly ControllerEffect[] | undefined {
+    const ack = this.#acks.get(ref);
+    if (ack === undefined) return undefined;
+    this.#acks.delete(ref);
+    const { passing, arrival } = ack;
+    return this.#sendAck(passing, arrival, target === undefined ? target : hopTo(target, {}));
+  }
+
+  #sendAck(
+    { request }: Passing,
+    { peer }: Arrival,
+    hop: NextHop | undefined,
+  ): readonly ControllerEffect[] {
     if (hop === undefined) return [];
     const { random, neighbourhood } = this.#setting;
     const message = leavingRequest({
