@@ -30,6 +30,11 @@ export class MessageRate {
     this.#limits = limits;
   }
 
+  /** False where everybody may send as he likes: nobody need be asked. */
+  get isLimited(): boolean {
+    return this.#limits.messagesPerSecond !== Number.POSITIVE_INFINITY;
+  }
+
   /** Addresses remembered now. */
   get size(): number {
     return this.#buckets.size;
@@ -37,7 +42,7 @@ export class MessageRate {
 
   /** Takes the token of one message; false when there is none: the message is to be dropped. */
   admit(address: string, nowMs: number): boolean {
-    if (this.#limits.messagesPerSecond === Number.POSITIVE_INFINITY) return true;
+    if (!this.isLimited) return true;
     const bucket = this.#bucketOf(address, nowMs);
     if (bucket.tokens < 1) return false;
     bucket.tokens -= 1;
@@ -46,8 +51,8 @@ export class MessageRate {
 
   /** Takes tokens for messages already read; returns the milliseconds until they are earned. */
   charge(address: string, messages: number, nowMs: number): number {
+    if (!this.isLimited) return 0;
     const { messagesPerSecond } = this.#limits;
-    if (messagesPerSecond === Number.POSITIVE_INFINITY) return 0;
     const bucket = this.#bucketOf(address, nowMs);
     bucket.tokens -= messages;
     return bucket.tokens >= 0 ? 0 : (-bucket.tokens / messagesPerSecond) * MS_PER_SECOND;

@@ -67,12 +67,13 @@ export class DatagramTransport {
     return own.port;
   }
 
-  send(message: SipMessage, to: FlowId | Target, settle: Settle): void {
+  /** Without `settle` nobody learns whether the datagram left. */
+  send(message: SipMessage, to: FlowId | Target, settle?: Settle): void {
     if (typeof to === "string") this.#sendDown(message, to, settle);
     else if (isIP(to.address) !== 0) this.#sendTo(message, to, settle);
     else
       resolveName(to.address, (error, address) => {
-        if (error !== null) settle(error, "");
+        if (error !== null) settle?.(error, "");
         else this.#sendTo(message, { ...to, address }, settle);
       });
   }
@@ -97,40 +98,36 @@ export class DatagramTransport {
     );
   }
 
-  #sendDown(message: SipMessage, flow: FlowId, settle: Settle): void {
+  #sendDown(message: SipMessage, flow: FlowId, settle: Settle | undefined): void {
     const [index, port, address] = readFlow(flow);
     const own = this.#sockets[index];
-    if (own === undefined) process.nextTick(settle, new Error("SIP flow is gone"), flow);
-    else this.#transmit(own, serializeMessage(message), address, port, flow, settle);
+    if (own === undefined) fail("SIP flow is gone", settle);
+    else this.#transmit(own, message, address, port, settle);
   }
 
-  #sendTo(message: SipMessage, target: Target, settle: Settle): void {
-    const { address, port } = target;
+  #sendTo(message: SipMessage, target: Target, settle: Settle | undefined): void {
     const own = this.#closing ? undefined : this.#socketFor(target);
-    if (own === undefined) {
-      process.nextTick(settle, new Error("no UDP socket to send from"), "");
-      return;
-    }
-    const flow = flowName(own.index, address, port);
-    this.#transmit(own, serializeMessage(message), address, port, flow, settle);
+    if (own === undefined) fail("no UDP socket to send from", settle);
+    else this.#transmit(own, message, target.address, target.port, settle);
   }
 
   #transmit(
-    { socket }: OwnSocket,
-    octets: Buffer,
+    { socket, index }: OwnSocket,
+    message: SipMessage,
     address: string,
     port: number,
-    flow: FlowId,
-    settle: Settle,
+    settle: Settle | undefined,
   ): void {
     if (this.#closing || socket.getSendQueueSize() > MAX_SEND_QUEUE_BYTES) {
-      process.nextTick(settle, new Error("UDP socket takes no more"), flow);
+      fail("UDP socket takes no more", settle);
       return;
     }
     this.#setting.counters.sent += 1;
-    socket.send(octets, 0, octets.length, port, address, (error) =>
-      settle(error ?? undefined, flow),
-    );
+    const octets = serializeMessage(message);
+    const done =
+      settle &&
+      ((error: Error | null) => settle(error ?? undefined, flowName(index, address, port)));
+    socket.send(octets, 0, octets.length, port, address, done);
   }
 
   /** The socket that a target asks for, or the first of its family; one is opened if need be. */
@@ -174,7 +171,7 @@ export class DatagramTransport {
     const { counters, rate, onMessage } = this.#setting;
     if (this.#closing) return;
     counters.received += 1;
-    if (!rate.admit(address, performance.now())) {
+    if (rate.isLimited && !rate.admit(address, performance.now())) {
       counters.overRate += 1;
       return;
     }
@@ -186,19 +183,20 @@ export class DatagramTransport {
     if (item.kind === "keepalive") counters.keepAlives += 1;
     else if (item.kind === "malformed") {
       counters.malformed += 1;
-      if (item.answer !== undefined)
-        own.socket.send(serializeMessage(item.answer), port, address, ignore);
+      if (item.answer !== undefined) own.socket.send(serializeMessage(item.answer), port, address);
     } else onMessage(item, flowName(own.index, address, port), peerAt(own, address, port));
   }
 
   #answerStun({ socket }: OwnSocket, octets: Buffer, address: string, port: number): void {
     this.#setting.counters.keepAlives += 1;
     const answer = answerBinding(octets, { address: withoutZone(address), port });
-    if (answer !== undefined) socket.send(answer, port, address, ignore);
+    if (answer !== undefined) socket.send(answer, port, address);
   }
 }
 
-const ignore = (): void => undefined;
+function fail(what: string, settle: Settle | undefined): void {
+  if (settle !== undefined) process.nextTick(settle, new Error(what), "");
+}
 
 /** The socket asks for the address of an address: it needs no resolver. */
 const answerAtOnce: NonNullable<SocketOptions["lookup"]> = (address, _options, answer) =>
@@ -217,11 +215,15 @@ function readFlow(flow: FlowId): readonly [index: number, port: number, address:
   ];
 }
 
-function peerAt(own: OwnSocket, address: string, port: number): Peer {
-  const from = { transport: "udp", address: withoutZone(address), port } as const;
-  return own.isWildcard
-    ? { ...from, localPort: own.port, identities: NO_IDENTITIES }
-    : { ...from, localAddress: own.address, localPort: own.port, identities: NO_IDENTITIES };
+function peerAt({ isWildcard, address, port }: OwnSocket, far: string, farPort: number): Peer {
+  return {
+    transport: "udp",
+    address: withoutZone(far),
+    port: farPort,
+    localPort: port,
+    identities: NO_IDENTITIES,
+    ...(isWildcard ? undefined : { localAddress: address }),
+  };
 }
 
 const withoutZone = (address: string): string => {

@@ -68,7 +68,7 @@ export interface SipTransportSetting {
   readonly onClosed: (flow: FlowId) => void;
   /** What was posted to a target with this key took this connection; never told of UDP. */
   readonly onSent?: (key: string, flow: FlowId) => void;
-  /** What was posted with this key did not leave, or not for sure. */
+  /** What was posted with this key did not leave, as far as one can tell. */
   readonly onFailed?: (key: string, error: Error) => void;
   readonly limits?: Partial<SipTransportLimits>;
   readonly log?: Logger;
@@ -84,7 +84,10 @@ export interface SipTransportHandle {
    * Rejects when the flow is gone, or the target cannot be reached or is not who it should be.
    */
   send(message: SipMessage, to: FlowId | Target): Promise<FlowId>;
-  /** As `send`, but tells `onSent` and `onFailed`, later; without a key nobody. */
+  /**
+   * As `send`, but tells `onSent` and `onFailed`, later; without a key nobody. A response that
+   * does not leave by UDP is as good as lost on the way: it is not told.
+   */
   post(message: SipMessage, to: FlowId | Target, key?: string): void;
   /** Closes a connection, if it is still there; a UDP flow has nothing to close. */
   closeFlow(flow: FlowId): void;
@@ -150,13 +153,15 @@ class SocketTransport implements SipTransportHandle {
   }
 
   post(message: SipMessage, to: FlowId | Target, key?: string): void {
-    const { onSent, onFailed } = this.#setting;
-    const isNews = typeof to !== "string" && to.transport !== "udp";
-    this.#carrierOf(to).send(message, to, (error, flow) => {
-      if (key === undefined) return;
-      if (error !== undefined) onFailed?.(key, error);
-      else if (isNews) onSent?.(key, flow);
-    });
+    const isDatagram = !isReliableHop(to);
+    if (isDatagram && (key === undefined || message.kind === "response"))
+      this.#datagrams.send(message, to);
+    else
+      this.#carrierOf(to).send(message, to, (error, flow) => {
+        if (key === undefined) return;
+        if (error !== undefined) this.#setting.onFailed?.(key, error);
+        else if (typeof to !== "string" && !isDatagram) this.#setting.onSent?.(key, flow);
+      });
   }
 
   closeFlow(flow: FlowId): void {
