@@ -236,6 +236,28 @@ test("the last count is exact while packets keep coming: each passed, counted an
   assert.equal(sink.received(), packets);
 });
 
+test("a controller that restarts puts its session again as it was: no second order, the counts go on", async () => {
+  const { recorder, probes } = harness;
+  const to = { ...ALICE, port: 25_000 };
+  const wanted = put("call", 1, { alice: [{}, to] }, RECORDING);
+  await client.ask(wanted);
+  assert.deepEqual(await probes.try([flow(BOB, to)]), [true]);
+  const [orders, closes] = [recorder.of("order").length, recorder.of("close").length];
+  client.close();
+  client = await harness.connect();
+  await client.hello();
+  await client.ask({ kind: "sync.begin", epoch: "2" });
+  const again = await client.ask(wanted);
+  assert.deepEqual(again.ok && [again.applied, again.recording], [1, "accepted"]);
+  const synced = await client.ask({ kind: "sync.end", count: 1 });
+  assert.deepEqual(synced.ok && synced.closed, []);
+  assert.deepEqual(await probes.try([flow(STRANGER, to)]), [true]);
+  const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
+  assert.deepEqual(closed.ok && [closed.counters?.["alice"]?.packets, closed.exact], [2, true]);
+  await waitFor("close", () => recorder.of("close").length > closes);
+  assert.equal(recorder.of("order").length, orders);
+});
+
 test("a recorder that refuses or does not answer is told in the reply; who must be recorded gets no hole", async () => {
   const { recorder, probes } = harness;
   recorder.answer = { refused: "no such controller" };

@@ -331,6 +331,32 @@ test("the same revision again renews the lease and changes nothing else", () => 
   assert.equal(bench.of("relay-close")[0]?.reason, "lease ended");
 });
 
+test("a controller that restarts takes its sessions up where they are: nothing is ordered twice, no count is lost", () => {
+  for (const agentToo of [false, true]) {
+    const bench = AgentBench.ready();
+    const more = { recording: RECORDED };
+    bench.ask(put(1, [any], more));
+    bench.kernel.pass(ANY);
+    bench.ask(put(2, [narrow], more));
+    bench.kernel.pass(NARROW);
+    const orders = bench.of("relay-order").length;
+    bench.feed({ kind: "disconnected", connection: 1 });
+    if (agentToo) bench.restart(true);
+    bench.ask({ kind: "hello", version: 1, controller: "ss1" }, 2);
+    bench.ask({ kind: "sync.begin", epoch: "2" }, 2);
+    const again = bench.ask(put(2, [narrow], more), 2);
+    assert.deepEqual(again?.ok && [again.applied, again.recording], [2, "accepted"]);
+    const synced = bench.ask({ kind: "sync.end", count: 1 }, 2);
+    assert.deepEqual(synced?.ok && synced.closed, []);
+    assert.equal(bench.of("relay-order").length - orders, agentToo ? 1 : 0);
+    bench.kernel.pass(NARROW);
+    const closed = bench.close("s1", 2);
+    assert.deepEqual(closed?.ok && [closed.counters?.["alice"]?.packets, closed.exact], [3, true]);
+    assert.equal(bench.of("relay-close").length, 1);
+    assert.equal(bench.kernel.held.size, 0);
+  }
+});
+
 test("a lease that ends while the kernel is asked ends the session when it has answered", () => {
   const bench = AgentBench.ready();
   bench.ask(put(1, [any], { leaseMs: 1000 }));
