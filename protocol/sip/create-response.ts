@@ -2,7 +2,8 @@
  * Responses made here, and the ones made for requests that cannot be read (RFC 3261 §8.2.6). Pure.
  */
 import { findParam } from "./grammar.ts";
-import { appendHeader, headerRows, type SipRequest, type SipResponse } from "./message.ts";
+import { isNamed } from "./header-name.ts";
+import { type HeaderRow, headerRows, type SipRequest, type SipResponse } from "./message.ts";
 import { parseNameAddr } from "./name-addr.ts";
 
 /** Reason phrases (RFC 3261 §21 and the IANA registry); a proxy matches numbers only. */
@@ -65,7 +66,9 @@ export interface ResponseParts {
   readonly body?: Uint8Array;
 }
 
-const COPIED = ["Via", "From", "To", "Call-ID", "CSeq"] as const;
+/** By canonical name, in the order in which they are written. */
+const COPIED = ["via", "from", "to", "call-id", "cseq"] as const;
+const NO_BODY = Buffer.alloc(0);
 
 /** A response to a request: Via, From, To, Call-ID and CSeq are the request's own rows. */
 export function createResponse(
@@ -73,31 +76,28 @@ export function createResponse(
   status: number,
   parts: ResponseParts = {},
 ): SipResponse {
-  const copied = COPIED.flatMap((name) => headerRows(request, name));
-  const stamp = status === 100 ? headerRows(request, "Timestamp") : [];
-  const bare: SipResponse = {
+  const { toTag, reason = reasonPhrase(status), headers: added = [], body } = parts;
+  const headers: HeaderRow[] = [];
+  for (const name of COPIED)
+    for (const row of request.headers)
+      if (isNamed(row.name, name))
+        headers.push(
+          name === "to" && toTag !== undefined && status !== 100 ? withToTag(row, toTag) : row,
+        );
+  if (status === 100) headers.push(...headerRows(request, "Timestamp"));
+  for (const [name, value] of added) headers.push({ name, value });
+  return {
     kind: "response",
     status,
-    reason: parts.reason ?? reasonPhrase(status),
-    headers: [...copied, ...stamp],
-    body: Buffer.from(parts.body ?? []),
+    reason,
+    headers,
+    body: body === undefined ? NO_BODY : Buffer.from(body),
   };
-  const tagged = parts.toTag === undefined || status === 100 ? bare : withToTag(bare, parts.toTag);
-  return (parts.headers ?? []).reduce(
-    (made, [name, value]) => appendHeader(made, name, value),
-    tagged,
-  );
 }
 
 /** Adds a To tag to a readable To without one. */
-function withToTag(response: SipResponse, tag: string): SipResponse {
-  const headers = response.headers.map((row) =>
-    /^(?:to|t)$/i.test(row.name) && !hasTag(row.value)
-      ? { name: row.name, value: `${row.value};tag=${tag}` }
-      : row,
-  );
-  return { ...response, headers };
-}
+const withToTag = (row: HeaderRow, tag: string): HeaderRow =>
+  hasTag(row.value) ? row : { name: row.name, value: `${row.value};tag=${tag}` };
 
 function hasTag(value: string): boolean {
   try {

@@ -15,6 +15,7 @@ export interface Warning {
 /** "Required to View Content-Type" (draft-ietf-sip-e2m-sec-06 §4.1). */
 export const WARN_REQUIRED_TO_VIEW = 380;
 export const WARN_MISCELLANEOUS = 399;
+const MIN_CODE = 100;
 
 /**
  * Parses one Warning value.
@@ -23,7 +24,8 @@ export const WARN_MISCELLANEOUS = 399;
 export function parseWarning(value: string): Warning {
   const [, code = "", agent = "", text = ""] =
     /^(\d{3}) +([^\s"]+) +("(?:[^"\\]|\\.)*")$/s.exec(value.trim()) ?? [];
-  if (code === "") throw new ProtocolError("ERR_SIP_SYNTAX", "Warning");
+  if (Number(code) < MIN_CODE || !isAgent(agent))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "Warning");
   return { code: Number(code), agent, text: unquote(text) };
 }
 
@@ -32,7 +34,10 @@ export function parseWarning(value: string): Warning {
  * @throws TypeError unless the code has three digits and the agent is a host or a token.
  */
 export function serializeWarning({ code, agent, text }: Warning): string {
-  const named = isToken(agent) || isHost(agent.replace(/:\d{1,5}$/, ""));
-  if (!Number.isInteger(code) || code < 100 || code > 999 || !named) throw new TypeError("Warning");
+  if (!Number.isInteger(code) || code < MIN_CODE || code > 999 || !isAgent(agent))
+    throw new TypeError("Warning");
   return `${code} ${agent} ${quote(text)}`;
 }
+
+/** A token, or a host with or without port. */
+const isAgent = (text: string): boolean => isToken(text) || isHost(text.replace(/:\d{1,5}$/, ""));

@@ -133,7 +133,7 @@ test("Warning", () => {
     serializeWarning({ code: 399, agent: "[::1]:5060", text: '"\\' }),
     '399 [::1]:5060 "\\"\\\\"',
   );
-  for (const bad of ['1812 overture "x"', "399 a", '399 a "open', ""])
+  for (const bad of ['1812 overture "x"', "399 a", '399 a "open', "", '099 a "x"', '399 a@b "x"'])
     assert.throws(() => parseWarning(bad), syntax, bad);
   assert.throws(() => serializeWarning({ code: 99, agent: "a", text: "" }), TypeError);
   assert.throws(() => serializeWarning({ code: 399, agent: "a b", text: "" }), TypeError);
