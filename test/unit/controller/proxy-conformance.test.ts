@@ -528,6 +528,21 @@ test("12.2: a request of the dialog goes to the other party; of no dialog: 481",
   assert.equal(onlyResponse(wire.receive(unknown, FROM_PBX)).status, 481);
 });
 
+for (const address of ["10.0.0.1", "127.0.0.1"])
+  test(`a name that a stranger has DNS lead to ${address} leads nowhere`, {
+    todo: "it is sent there",
+  }, () => {
+    const dns = { "sip:1@far.example": [server(address)] };
+    const wire = new Wire([], { dns, policy: { anyDomain: true } });
+    const from = "<sip:carol@example.com>;tag=carol";
+    const via = "SIP/2.0/TLS 10.0.0.50:5061;branch=z9hG4bK1";
+    const sent = wire.receive(
+      request("INVITE", { uri: "sip:1@far.example", from, via }),
+      FROM_CAROL,
+    );
+    assert.ok(onlyResponse(sent).status >= 400);
+  });
+
 test("each answered branch of a fork is a dialog of its own, for ACK and for what follows", () => {
   const wire = new Wire([phone("a"), phone("b")]);
   const { invite, toPhone } = ring(wire);
