@@ -105,6 +105,10 @@ export class DialogTable {
 export const senderOf = ({ set, side, tag }: DialogPlace): Whom =>
   (side === "caller" ? set.caller : (set.callees.get(tag) ?? set.asked[0]))?.whom ?? NOBODY;
 
+/** The other party. */
+export const receiverOf = ({ set, side, tag }: DialogPlace): Leg | undefined =>
+  side === "caller" ? set.callees.get(tag) : set.caller;
+
 const NOBODY: Whom = {};
 
 export const callIdOf = (message: SipMessage): string => headerValue(message, "Call-ID") ?? "";

@@ -22,7 +22,7 @@ import type { Binding } from "./bindings.ts";
 import { bodyKind } from "./body-kind.ts";
 import { type Destination, destinationOf, isEmergencyUri } from "./destination.ts";
 import { challenged, strangerTo, wayToParty } from "./dialog-guard.ts";
-import type { DialogPlace, DialogTable } from "./dialog-table.ts";
+import { type DialogPlace, type DialogTable, receiverOf } from "./dialog-table.ts";
 import { aorOfUri, type Origin } from "./gatekeeper.ts";
 import { privacyFault } from "./identity.ts";
 import { bindingGroups, type RoutePlan, trunkPlan } from "./next-hops.ts";
@@ -214,8 +214,9 @@ export class Triage {
     const stranger = strangerTo(this.#site, place, request, arrival, now);
     if (stranger !== undefined)
       return isAck ? { kind: "drop" } : { kind: "reject", rejection: stranger };
-    const plan = wayToParty(this.#site, place, request);
-    if (plan === undefined) return isAck ? { kind: "drop" } : reject(404);
+    const plan =
+      wayToParty(this.#site, place, request) ?? this.#byRegistration(request, place, now);
+    if (isAck && plan === NOWHERE) return { kind: "drop" };
     if (place.set.call === undefined || !isSessionRequest(request))
       return { kind: "in-dialog", passing: { request, place, plan } };
     const timing = this.#time(request);
@@ -224,10 +225,24 @@ export class Triage {
     return { kind: "in-dialog", passing: { request: timedRequest, place, plan, timed } };
   }
 
+  /**
+   * The phone that registered the contact anew, after a restart or on another connection. One that
+   * is nowhere is told of by 480, so that BYE ends the dialog all the same.
+   */
+  #byRegistration(request: SipRequest, place: DialogPlace, now: Millis): RoutePlan {
+    const aor = receiverOf(place)?.whom.aor;
+    if (aor === undefined) return NOWHERE;
+    const bindings = this.#setting.bindingsOf(aor, now);
+    const same = bindings.filter(({ contact }) => contact === request.uri);
+    return same.length === 0 ? NOWHERE : { kind: "groups", groups: bindingGroups(same, targetOf) };
+  }
+
   #time(request: SipRequest): RequestTiming {
     return timeRequest(request, this.#site.policy.sessionTimer);
   }
 }
+
+const NOWHERE: RoutePlan = { kind: "groups", groups: [] };
 
 const domainPlan = (uri: string): RoutePlan => ({ kind: "locate", uri, whom: {} });
 

@@ -51,8 +51,14 @@ export interface Folder {
   readonly configFile: string;
 }
 
+/** What a configuration may have beside the usual. */
+export interface FolderOptions {
+  /** Registrations and calls outlive the program. */
+  readonly state?: boolean;
+}
+
 /** Keys, certificates and a configuration, in a folder of their own. */
-export async function createFolder(): Promise<Folder> {
+export async function createFolder({ state = false }: FolderOptions = {}): Promise<Folder> {
   const path = mkdtempSync(join(tmpdir(), "keyhole-controller-"));
   const users = ["sip:alice@atlanta.example.com", "sip:bob@biloxi.example.com"];
   const made = spawnSync(process.execPath, [
@@ -64,7 +70,8 @@ export async function createFolder(): Promise<Folder> {
   const agentSocket = join(path, "agent.sock");
   const configFile = join(path, "keys", "controller.toml");
   const folder = { path, tlsPort, tcpPort, biloxiPort, agentSocket, configFile };
-  writeFileSync(configFile, configText(folder));
+  const kept = state ? '[state]\ndatabase = "state.sqlite"\n' : "";
+  writeFileSync(configFile, `${configText(folder)}${kept}`);
   handOver(path);
   return folder;
 }
@@ -146,8 +153,18 @@ export class RunningProgram {
   }
 
   async stop(): Promise<number | null> {
-    this.#process.kill("SIGTERM");
+    return this.signal("SIGTERM");
+  }
+
+  /** Sends a signal that ends it. */
+  async signal(signal: NodeJS.Signals): Promise<number | null> {
+    this.#process.kill(signal);
     return this.#exited;
+  }
+
+  /** Has it read its files again. */
+  hangUp(): void {
+    this.#process.kill("SIGHUP");
   }
 }
 

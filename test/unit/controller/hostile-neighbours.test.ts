@@ -100,7 +100,7 @@ test("a request of a dialog goes to none of the gateway's own addresses", () => 
   const proxy = new ProxyDriver();
   proxy.placePlain();
   const uri = "sip:bob@10.20.0.1:22;transport=tcp";
-  assert.equal(statusOf(proxy.receive(inDialog("INFO", { uri }))), 404);
+  assert.equal(statusOf(proxy.receive(inDialog("INFO", { uri }))), 480);
 });
 
 test("an INVITE that comes twice by different ways is one call; a full table takes no more", () => {

@@ -236,7 +236,7 @@ for (const uri of BAD_TARGETS)
   test(`a request of a dialog goes nowhere inside, to ourselves or by a transport of nobody: ${uri}`, () => {
     const proxy = new ProxyDriver();
     proxy.placePlain();
-    assert.equal(statusOf(proxy.receive(inDialog("INFO", { uri }))), 404);
+    assert.equal(statusOf(proxy.receive(inDialog("INFO", { uri }))), 480);
     assert.deepEqual(proxy.receive(inDialog("ACK", { uri })), []);
   });
 
