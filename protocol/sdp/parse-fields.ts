@@ -9,7 +9,7 @@ const ORIGIN = /^(\S+) (\d{1,30}) (\d{1,30}) IN (IP4|IP6) (\S+)$/;
 const CONNECTION = /^IN (IP4|IP6) ([\da-fA-F.:]{2,45})(?:\/(\d{1,3}(?:\/\d{1,3})?))?$/;
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const RTPMAP = /^(\d{1,3}) ([^\s/]+)\/([1-9]\d{0,8})(?:\/([1-9]\d?))?$/;
-const ATTRIBUTE = /^([!#-'*+\-.\w^`{|}~]+)(?::(.+))?$/s;
+const ATTRIBUTE = /^([!#-'*+\-.\w^`{|}~]+)(?::(.*))?$/s;
 const RTCP = /^(\d{1,5})(?: (IN .+))?$/;
 
 const syntax = (message: string): ProtocolError => new ProtocolError("ERR_SDP_SYNTAX", message);

@@ -25,18 +25,22 @@ export interface SdpSections {
 const SESSION_ORDER = "vosiuepcbtzka";
 const MEDIA_ORDER = "micbka";
 const ONCE = "vosiuzmk";
+const BLANK: ReadonlySet<string> = new Set(["", "\r"]);
+/** Lines whose fields stand apart by single spaces: one behind the last says nothing. */
+const SPACED = "ocm";
 const LINE = /^([a-z])=([^\0\r]*)$/;
 
 /**
  * Lines of the session and of each stream.
- * @throws ProtocolError `ERR_SDP_LIMIT`; `ERR_SDP_SYNTAX` (charset, an unended or malformed
- *   line, order, a line twice).
+ * @throws ProtocolError `ERR_SDP_LIMIT`; `ERR_SDP_SYNTAX` (charset, a malformed line, order, a
+ *   line twice).
  */
 export function parseLines(octets: Uint8Array): SdpSections {
   if (octets.length > SDP_OCTETS_MAX) throw new ProtocolError("ERR_SDP_LIMIT", "SDP too long");
   if (!isUtf8(octets)) throw new ProtocolError("ERR_SDP_SYNTAX", "SDP is not UTF-8");
   const lines = Buffer.from(octets).toString("utf8").split("\n");
-  if (lines.pop() !== "") throw new ProtocolError("ERR_SDP_SYNTAX", "last line is not ended");
+  // Telephones end a description with no line end, or with several.
+  while (BLANK.has(lines.at(-1) ?? "end")) lines.pop();
   if (lines.length > SDP_LINES_MAX) throw new ProtocolError("ERR_SDP_LIMIT", "too many lines");
 
   const sections: SdpLine[][] = [[]];
@@ -60,7 +64,7 @@ function parseLine(text: string, at: number): SdpLine {
   const [, type, value] = LINE.exec(bare) ?? [];
   if (type === undefined || value === undefined)
     throw new ProtocolError("ERR_SDP_SYNTAX", `line ${at} is not type=value`);
-  return { type, value };
+  return { type, value: SPACED.includes(type) ? value.trimEnd() : value };
 }
 
 function checkOrder(lines: readonly SdpLine[], order: string): void {

@@ -1,6 +1,6 @@
 /**
  * Octets to a session description (RFC 8866). Pure.
- * Strict: order, charset and line ends are checked, since two readers of one description that
+ * Strict where it matters: order, charset and line ends are checked, since two readers of one description that
  * differ about where media goes are two firewalls that differ about what is open.
  */
 import { ProtocolError } from "../errors.ts";
@@ -20,7 +20,7 @@ export function parseSdp(octets: Uint8Array): SessionDescription {
   const [version, origin, name] = [of("v")[0], of("o")[0], of("s")[0]];
   if (version !== "0") throw new ProtocolError("ERR_SDP_SYNTAX", "v= missing or not 0");
   if (origin === undefined) throw new ProtocolError("ERR_SDP_SYNTAX", "o= missing");
-  if (name === undefined || name === "") throw new ProtocolError("ERR_SDP_SYNTAX", "s= missing");
+  if (name === undefined) throw new ProtocolError("ERR_SDP_SYNTAX", "s= missing");
   if (of("t").length === 0) throw new ProtocolError("ERR_SDP_SYNTAX", "t= missing");
 
   const attributes = new AttributeSet(of("a"));
