@@ -376,3 +376,66 @@ test("the close of all closes also what the agent was asked for and has not answ
     ["a", "b"],
   );
 });
+
+test("what the agent holds from before a restart is said again, and what is not named it closes", () => {
+  const client = new AgentClient("ss1.example.com");
+  const stored = [wanted("a", 7), wanted("b", 3)];
+  assert.deepEqual(client.handle({ kind: "resume", sessions: stored }, 0), [{ kind: "connect" }]);
+  const [hello] = sent(client.handle({ kind: "connected" }, 0));
+  const [begin, ...more] = sent(
+    client.handle({ kind: "message", message: ok(hello?.id ?? "") }, 0),
+  );
+  assert.equal(begin?.kind, "sync.begin");
+  assert.deepEqual(
+    more.map((request) =>
+      request.kind === "session.put" ? [request.session, request.revision] : request.kind,
+    ),
+    [["a", 7], ["b", 3], "sync.end"],
+  );
+  assert.equal(more[2]?.kind === "sync.end" && more[2].count, 2);
+  const [lost] = client.handle(
+    { kind: "message", message: no(more[0]?.id ?? "", "ERR_CONTROL_STATE") },
+    0,
+  );
+  assert.deepEqual(lost, { kind: "session-lost", session: "a", code: "ERR_CONTROL_STATE" });
+});
+
+const narrower = (session: string, revision: number): WantedSession => ({
+  ...wanted(session, revision),
+  leaseMs: LEASE_MS + 1,
+});
+
+test("what only narrows is what counts from then on, also while the agent is away", () => {
+  const client = risen();
+  apply(client, wanted("a"), 0);
+  client.handle({ kind: "disconnected" }, 10);
+  const put = { kind: "put", session: narrower("a", 2), timeoutMs: 100, background: true } as const;
+  assert.deepEqual(client.handle(put, 20), []);
+  client.handle({ kind: "tick" }, 1_000);
+  const [hello] = sent(client.handle({ kind: "connected" }, 1_000));
+  const requests = sent(client.handle({ kind: "message", message: ok(hello?.id ?? "") }, 1_000));
+  const again = requests.find(({ kind }) => kind === "session.put");
+  assert.equal(again?.kind === "session.put" && again.revision, 2);
+});
+
+test("a put that is answered after a narrower one was sent does not come back", () => {
+  const client = risen();
+  apply(client, wanted("a"), 0);
+  const [wide] = sent(client.handle({ kind: "put", session: wanted("a", 2), timeoutMs: 2000 }, 0));
+  const put = { kind: "put", session: narrower("a", 3), timeoutMs: 100, background: true } as const;
+  const [narrow] = sent(client.handle(put, 10));
+  assert.equal(narrow?.kind === "session.put" && narrow.revision, 3);
+  client.handle({ kind: "message", message: ok(wide?.id ?? "", { applied: 2 }) }, 20);
+  client.handle({ kind: "message", message: ok(narrow?.id ?? "", { applied: 3 }) }, 20);
+  const [renewal] = sent(client.handle({ kind: "tick" }, LEASE_MS));
+  assert.equal(renewal?.kind === "session.put" && renewal.revision, 3);
+});
+
+test("a refused renewal of what has been replaced since loses nothing", () => {
+  const client = risen();
+  apply(client, wanted("a"), 0);
+  const [renewal] = sent(client.handle({ kind: "tick" }, LEASE_MS / 3));
+  apply(client, wanted("a", 2), LEASE_MS / 3);
+  const message = no(renewal?.id ?? "", "ERR_CONTROL_STATE");
+  assert.deepEqual(client.handle({ kind: "message", message }, LEASE_MS / 3), []);
+});
