@@ -16,13 +16,15 @@ export function remembering<T extends object>(parse: (text: string) => T): (text
   return (text) => {
     const known = recent.get(text);
     if (known !== undefined) return known;
-    const value = older.get(text) ?? parse(text);
-    if (text.length > REMEMBERED_CHARACTERS) return value;
+    if (text.length > REMEMBERED_CHARACTERS) return parse(text);
+    // A piece of a string keeps the whole alive: what is remembered must not keep a head.
+    const own = ` ${text}`.slice(1);
+    const value = older.get(text) ?? parse(own);
     if (recent.size >= REMEMBERED_TEXTS) {
       older = recent;
       recent = new Map();
     }
-    recent.set(text, value);
+    recent.set(own, value);
     return value;
   };
 }
