@@ -292,8 +292,11 @@ export class TestCall {
     this.#harness = harness;
   }
 
-  order(revision: number): AgentMessage {
-    const sealedOrder = this.#harness.sealOrder(this.plainOrder(revision));
+  /** @param streams Others than those of an ordinary call. */
+  order(revision: number, streams?: readonly OrderStream[]): AgentMessage {
+    const plain = this.plainOrder(revision);
+    const order = streams === undefined ? plain : { ...plain, streams: [...streams] };
+    const sealedOrder = this.#harness.sealOrder(order);
     const { session, recording } = this;
     return { kind: "order", id: `order-${revision}`, session, recording, sealedOrder };
   }
@@ -373,17 +376,20 @@ export class TestCall {
   ): CapturedPacket {
     const [from, to] = speaker === "caller" ? [ALICE, BOB] : [BOB, ALICE];
     const plus = component === "rtp" ? 0 : 1;
-    const port = to.port + plus;
-    const passed = this.#passed.get(`${to.address}>${port}`);
-    this.#passed.set(`${to.address}>${port}`, {
-      packets: (passed?.packets ?? 0) + 1,
-      to: { address: to.address, port },
-    });
+    const beside = (end: typeof ALICE) => ({ ...end, port: end.port + plus });
+    return this.packet(beside(from), beside(to), at, payload);
+  }
+
+  /** Any packet that the gateway let through. */
+  packet(from: typeof ALICE, to: typeof ALICE, at: number, payload: Buffer): CapturedPacket {
+    const name = `${to.address}>${to.port}`;
+    const packets = (this.#passed.get(name)?.packets ?? 0) + 1;
+    this.#passed.set(name, { packets, to });
     const ip = encodeUdp({
       source: from.address,
       destination: to.address,
-      sourcePort: from.port + plus,
-      destinationPort: port,
+      sourcePort: from.port,
+      destinationPort: to.port,
       payload,
     });
     const captureMicros = this.beganMicros + at * 20_000;
@@ -397,12 +403,15 @@ export function mediaKeyHex(speaker: keyof typeof KEYS): string {
   return Buffer.from(KEYS[speaker], "base64").toString("hex");
 }
 
-function sender(speaker: keyof typeof KEYS): SrtpSender {
-  const masterKeySalt = new Secret(Buffer.from(KEYS[speaker], "base64"));
+const sender = (speaker: keyof typeof KEYS): SrtpSender => senderUnder(KEYS[speaker]);
+
+export function senderUnder(base64: string): SrtpSender {
+  const masterKeySalt = new Secret(Buffer.from(base64, "base64"));
   return new SrtpSender({ suite: SUITE, masterKeySalt });
 }
 
-function toward(to: typeof ALICE, speaker: keyof typeof KEYS | undefined): OrderStream {
+/** What comes to one of both, under the key of the one who speaks. */
+export function toward(to: typeof ALICE, speaker: keyof typeof KEYS | undefined): OrderStream {
   return {
     label: to === ALICE ? "callee" : "caller",
     media: "audio",
