@@ -33,8 +33,8 @@ export interface BaresipOptions {
   readonly register?: boolean;
   /** Tells phones of one host apart; each takes ports of its own. */
   readonly index?: number;
-  /** Told of each event. */
-  readonly onEvent?: (event: BaresipEvent) => void;
+  /** How long it rings before it says that nobody answers. */
+  readonly ringSeconds?: number;
 }
 
 export interface BaresipEvent {
@@ -102,7 +102,7 @@ export async function startBaresip(
   const process = new LabProcess(`baresip ${options.user}`, child, join(directory, "baresip.log"));
   await process.line("readiness", (line) => line.includes("baresip is ready"));
   const socket = await sockets.connect({ address: "127.0.0.1", port: CONTROL_PORT + index });
-  const control = openControl(process, socket, options.onEvent ?? (() => {}));
+  const control = openControl(process, socket);
   return {
     ...{ process, event: control.event, tell: control.tell },
     address: LEAVES[host].address,
@@ -119,12 +119,14 @@ export async function startBaresip(
   };
 }
 
-function configText({ directory, host, index = 0, anchors }: BaresipOptions): string {
+function configText(options: BaresipOptions): string {
+  const { directory, host, index = 0, anchors, ringSeconds = 120 } = options;
   const rtpPort = RTP_PORTS[host] + INDEX_STEP * index;
   const rows: readonly (readonly [string, string | number])[] = [
     ["poll_method", "epoll"],
     ["sip_listen", `${LEAVES[host].address}:${SIP_PORT + INDEX_STEP * index}`],
     ...(anchors === undefined ? [] : [["sip_cafile", anchors] as const]),
+    ["call_local_timeout", ringSeconds],
     ["call_max_calls", 4],
     ["audio_path", "/nonexistent"],
     ["audio_player", "aubridge,nil"],
@@ -189,11 +191,7 @@ interface Response {
 }
 type ControlMessage = Response | ({ readonly event: true } & BaresipEvent);
 
-function openControl(
-  process: LabProcess,
-  socket: Socket,
-  onEvent: (event: BaresipEvent) => void,
-): Pick<Baresip, "event" | "tell"> {
+function openControl(process: LabProcess, socket: Socket): Pick<Baresip, "event" | "tell"> {
   const reader = new NetstringReader();
   const unread: BaresipEvent[] = [];
   const waiting = new Set<() => void>();
@@ -208,7 +206,6 @@ function openControl(
         continue;
       }
       unread.push(message);
-      onEvent(message);
     }
     for (const wake of waiting) wake();
   });

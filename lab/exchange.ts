@@ -75,8 +75,17 @@ function changeController(config: Config): Config {
   const given = config["listen"] as readonly { readonly address: string }[];
   return {
     ...config,
-    listen: [...listeners, ...given.filter(({ address }) => address === LEAVES.biloxi.router)],
-    user: USERS.map((user) => ({ aor: `sip:${user}@${DOMAIN}`, ha1: `${user}.ha1` })),
+    listen: [
+      ...listeners,
+      ...given.filter(({ address }) => address === LEAVES.biloxi.router),
+      { transport: "udp", address: LEAVES.biloxi.router, port: SIP_PORTS.udp },
+    ],
+    // Their signalling may come by way of a proxy, their media does not.
+    user: USERS.map((user) => ({
+      aor: `sip:${user}@${DOMAIN}`,
+      ha1: `${user}.ha1`,
+      addresses: [LEAVES[user].address],
+    })),
     digest: { algorithms: ["MD5"] },
   };
 }

@@ -34,12 +34,13 @@ export async function startKamailio(
   return launchKamailio(network, "biloxi", directory, kamailioConfig(nextHop));
 }
 
-/** As `startKamailio`, in any host and with any configuration that listens to the SIP port. */
+/** As `startKamailio`, in any host and with any configuration that listens to this port. */
 export async function launchKamailio(
   network: Network,
   host: HostName,
   directory: string,
   config: string,
+  port = SIP_PORT,
 ): Promise<LabProcess> {
   mkdirSync(directory, { recursive: true });
   const configFile = join(directory, "kamailio.cfg");
@@ -48,7 +49,7 @@ export async function launchKamailio(
   const files = ["-P", join(directory, "kamailio.pid"), "-Y", directory];
   const child = network.spawn(host, [...argv, ...files], { stdio: ["ignore", "pipe", "pipe"] });
   const kamailio = new LabProcess("kamailio", child, join(directory, "kamailio.log"));
-  await untilListening(network, host, kamailio, SIP_PORT);
+  await untilListening(network, host, kamailio, port);
   return kamailio;
 }
 
