@@ -55,6 +55,12 @@ export class AgentMachine implements Machine<AgentInput, AgentEffect> {
     return this.#state.takeEffects();
   }
 
+  /** True if the kernel owes no answer and no count. */
+  get isAtRest(): boolean {
+    const { batches, finals } = this.#state;
+    return batches.size === 0 && finals.isEmpty;
+  }
+
   deadline(): Millis | undefined {
     const { finals, ordering, remembered } = this.#state;
     const [firstRemembered] = remembered.values();

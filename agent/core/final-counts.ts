@@ -79,6 +79,10 @@ export class FinalCounts {
     return all;
   }
 
+  get isEmpty(): boolean {
+    return this.#bySession.isEmpty;
+  }
+
   awaits(session: string): boolean {
     return this.#bySession.of(session).size > 0;
   }
@@ -106,6 +110,10 @@ export class FinalCounts {
 /** Those of one name, session or batch, in order. */
 class Groups<Key> {
   readonly #groups = new Map<Key, Set<Expected>>();
+
+  get isEmpty(): boolean {
+    return this.#groups.size === 0;
+  }
 
   of(key: Key): ReadonlySet<Expected> {
     return this.#groups.get(key) ?? EMPTY;

@@ -1,6 +1,7 @@
 /**
  * The agent at work: the pure machine, and around it firewall, capture, recorder and control socket.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { assertNever } from "../../protocol/errors.ts";
 import { decodeBatch } from "../../protocol/ingest/frames.ts";
 import type { RecorderMessage } from "../../protocol/ingest/messages.ts";
@@ -24,8 +25,12 @@ export async function runAgent(config: AgentConfig, log: Logger): Promise<void> 
   log.info({ socket: config.socket }, "ready");
   await stopped;
   log.info("stopping");
-  agent.stop();
+  await agent.stop();
 }
+
+/** How long an agent that is asked to end waits for what the kernel has still to say. */
+const REST_TIMEOUT_MS = 1_000;
+const REST_POLL_MS = 5;
 
 class Agent {
   readonly #log: Logger;
@@ -74,8 +79,11 @@ class Agent {
     await this.#server.listen();
   }
 
-  stop(): void {
+  /** Takes no more requests, and leaves no count owed if the kernel tells it in time. */
+  async stop(): Promise<void> {
     this.#server.close();
+    const giveUpAt = Date.now() + REST_TIMEOUT_MS;
+    while (!this.#machine.isAtRest && Date.now() < giveUpAt) await sleep(REST_POLL_MS);
     this.#drive.stop();
     this.#capture.stop();
     this.#firewall.stop();

@@ -117,15 +117,17 @@ test("no packet of a running call is lost to a restart of the agent", async () =
   assert.equal(closed.ok && closed.exact, true);
 });
 
-test("asked to end it ends at once, and leaves the holes to its successor", async () => {
-  await client.ask(put("call", 1, narrow));
+test("asked to end it ends at once, and leaves the holes to its successor, and no count owed", async () => {
+  await client.ask(put("call", 1, { alice: [{}, ALICE] }));
+  assert.deepEqual(await harness.probes.try([stranger]), [true]);
+  await client.ask(put("call", 2, narrow));
   const { code, signal } = await agent.stop("SIGTERM");
   assert.deepEqual([code, signal], [0, null]);
   assert.deepEqual(await harness.probes.try([bob, stranger]), [true, false]);
   agent = await harness.startAgent();
   client = await greet();
   const closed = await client.ask({ kind: "session.close", session: "call", reason: "bye" });
-  assert.equal(closed.ok && closed.counters?.["alice"]?.packets, 1);
+  assert.deepEqual(closed.ok && [closed.counters?.["alice"]?.packets, closed.exact], [2, true]);
 });
 
 test("a lease that is not renewed closes its session, with an event", async () => {

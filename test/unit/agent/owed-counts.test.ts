@@ -52,6 +52,17 @@ test("a count is owed from the deletion on, and kept in its marker's place", () 
   assert.deepEqual(closing(bench), [3, true]);
 });
 
+test("at rest the kernel owes neither answer nor count", () => {
+  const bench = narrowed();
+  assert.equal(bench.machine.isAtRest, false);
+  hearApplied(bench);
+  assert.equal(bench.machine.isAtRest, false, "the count");
+  for (const answer of bench.kernel.answers.splice(0, 1)) bench.hand(answer);
+  assert.equal(bench.machine.isAtRest, false, "the tally");
+  bench.settle();
+  assert.equal(bench.machine.isAtRest, true);
+});
+
 test("an agent that dies before it hears a count leaves word: no successor calls the sum exact", () => {
   const bench = narrowed();
   bench.kill();
