@@ -57,7 +57,7 @@ describe("a user with two phones", () => {
     const [desk, mobile] = [await startBob(), await startBob({ index: 1, transport: "tcp" })];
     await alice.tell("dial", BOB);
     await Promise.all([desk.event("CALL_INCOMING"), mobile.event("CALL_INCOMING")]);
-    await answer({ alice, bob: mobile });
+    await answer({ caller: alice, callee: mobile });
     await desk.event("CALL_CLOSED");
 
     const ports = { alice: ownMedia(alice).rtpPort, bob: ownMedia(mobile).rtpPort };
@@ -70,14 +70,14 @@ describe("a user with two phones", () => {
 describe("a call that does not come to be", () => {
   test("the caller gives up: the other stops ringing, and nothing stays open", async () => {
     const [alice, bob] = [await startAlice(), await startBob()];
-    await ring({ alice, bob });
+    await ring({ caller: alice, callee: bob });
     await hangUp(alice, bob);
     await assertShut(alice);
   });
 
   test("the callee is busy", async () => {
     const [alice, bob] = [await startAlice(), await startBob()];
-    await ring({ alice, bob });
+    await ring({ caller: alice, callee: bob });
     await bob.tell("hangup");
     assert.match((await alice.event("CALL_CLOSED")).param ?? "", /^486 /);
     await assertShut(alice);
@@ -85,7 +85,7 @@ describe("a call that does not come to be", () => {
 
   test("nobody answers", async () => {
     const [alice, bob] = [await startAlice(), await startBob({ ringSeconds: 1 })];
-    await ring({ alice, bob });
+    await ring({ caller: alice, callee: bob });
     const closed = await alice.event("CALL_CLOSED");
     assert.match(closed.param ?? "", /^4\d\d /);
     await assertShut(alice);
@@ -123,16 +123,15 @@ describe("Kamailio on the way", () => {
   /** They talk for a moment; what passed is what was recorded. */
   async function converse(caller: Baresip, callee: Baresip, uri: string): Promise<void> {
     const taps = await tapLinks(exchange, `kamailio-${caller.process.pid}-${callee.process.pid}`);
-    const pair = { alice: caller, bob: callee };
-    const callId = await ring(pair, uri);
-    await answer(pair);
+    const parties = { caller, callee };
+    const callId = await ring(parties, uri);
+    await answer(parties);
     await talk(1000);
     await hangUp(caller, callee);
-    const isAlice = caller.address === LEAVES.alice.address;
-    const sounds = await passedSound(taps, isAlice ? pair : { alice: callee, bob: caller });
+    const passed = await passedSound(taps, parties);
     const recorded = await readSound(exchange, callId);
     assert.deepEqual(recorded.gaps, []);
-    assertRecorded(recorded.caller, isAlice ? sounds.alice : sounds.bob, 0.5);
-    assertRecorded(recorded.callee, isAlice ? sounds.bob : sounds.alice, 0.5);
+    assertRecorded(recorded.caller, passed.caller, 0.5);
+    assertRecorded(recorded.callee, passed.callee, 0.5);
   }
 });

@@ -14,7 +14,7 @@ import {
   assertRecorded,
   change,
   hangUp,
-  type Pair,
+  type Parties,
   passedSound,
   readSound,
   ring,
@@ -35,34 +35,37 @@ after(() => exchange?.close());
 for (const transport of ["udp", "tcp", "tls"] as const)
   for (const srtp of [false, true])
     describe(`${transport}, ${srtp ? "SRTP" : "RTP in clear"}`, () => {
-      let phones: Pair;
+      let phones: Parties;
       before(async () => {
-        const [alice, bob] = await Promise.all([
+        const [caller, callee] = await Promise.all([
           exchange.startPhone({ host: "alice", transport, srtp }),
           exchange.startPhone({ host: "bob", transport, srtp }),
         ]);
-        phones = { alice, bob };
+        phones = { caller, callee };
       });
-      after(() => Promise.all([phones?.alice.stop(), phones?.bob.stop()]));
+      after(() => Promise.all([phones?.caller.stop(), phones?.callee.stop()]));
 
       test("a call held, resumed and hung up", async () => {
         const taps = await tapLinks(exchange, `${transport}-${srtp}`);
         const callId = await ring(phones);
-        const { rtpPort } = ownMedia(phones.alice);
+        const { rtpPort } = ownMedia(phones.caller);
         await assertPinholes(exchange, "afterInvite", { alice: rtpPort, bob: ANY_PORT });
         await answer(phones);
         await talk(1500);
-        const ports = { alice: ownMedia(phones.alice).rtpPort, bob: ownMedia(phones.bob).rtpPort };
+        const ports = {
+          alice: ownMedia(phones.caller).rtpPort,
+          bob: ownMedia(phones.callee).rtpPort,
+        };
         await assertPinholes(exchange, "afterAnswer", ports);
-        await change(phones, "hold");
+        await change(phones.caller, "hold");
         await talk(300);
         await assertPinholes(exchange, "afterAnswer", ports);
-        await change(phones, "resume");
+        await change(phones.caller, "resume");
         await talk(800);
-        await hangUp(phones.alice, phones.bob);
+        await hangUp(phones.caller, phones.callee);
         await assertPinholes(exchange, "afterBye", ports);
 
-        await Promise.all([phones.alice.stop(), phones.bob.stop()]);
+        await Promise.all([phones.caller.stop(), phones.callee.stop()]);
         const passed = await passedSound(taps, phones);
         const recorded = await readSound(exchange, callId);
         assert.deepEqual(
@@ -70,9 +73,9 @@ for (const transport of ["udp", "tcp", "tls"] as const)
           [],
         );
         assert.ok(recorded.verified);
-        assertRecorded(recorded.caller, passed.alice, 2);
-        assertRecorded(recorded.callee, passed.bob, 1);
-        assertHeard(phones.bob, passed.alice, 1);
-        assertHeard(phones.alice, passed.bob, 1);
+        assertRecorded(recorded.caller, passed.caller, 2);
+        assertRecorded(recorded.callee, passed.callee, 1);
+        assertHeard(phones.callee, passed.caller, 1);
+        assertHeard(phones.caller, passed.callee, 1);
       });
     });

@@ -14,14 +14,15 @@ import {
 } from "../../lab/pinhole-matrix.ts";
 import { type RecordedSound, readRecordedSound } from "../../lab/recording.ts";
 import { commonSamples, isWholeOf, readRtp, soundOf } from "../../lab/rtp-capture.ts";
+import { LEAVES } from "../../lab/topology.ts";
 
 export const BOB = `sip:bob@${DOMAIN}`;
 const SAMPLES_PER_SECOND = 8000;
 const PINHOLE_TIMEOUT_MS = 2000;
 
-export interface Pair {
-  readonly alice: Baresip;
-  readonly bob: Baresip;
+export interface Parties {
+  readonly caller: Baresip;
+  readonly callee: Baresip;
 }
 
 /** The links of both phones, whose other end is the gateway: what is seen there has passed it. */
@@ -39,24 +40,24 @@ export async function tapLinks({ stage }: Exchange, name: string): Promise<Taps>
   return { atAlice, atBob };
 }
 
-/** Alice calls; returns the Call-ID once both know that it rings. */
-export async function ring({ alice, bob }: Pair, uri = BOB): Promise<string> {
-  await alice.tell("dial", uri);
-  await bob.event("CALL_INCOMING");
-  const { id } = await alice.event("CALL_RINGING");
+/** Returns the Call-ID once both know that it rings. */
+export async function ring({ caller, callee }: Parties, uri = BOB): Promise<string> {
+  await caller.tell("dial", uri);
+  await callee.event("CALL_INCOMING");
+  const { id } = await caller.event("CALL_RINGING");
   assert.ok(id);
   return id;
 }
 
-export async function answer({ alice, bob }: Pair): Promise<void> {
-  await bob.tell("accept");
-  await Promise.all([alice.event("CALL_ESTABLISHED"), bob.event("CALL_ESTABLISHED")]);
+export async function answer({ caller, callee }: Parties): Promise<void> {
+  await callee.tell("accept");
+  await Promise.all([caller.event("CALL_ESTABLISHED"), callee.event("CALL_ESTABLISHED")]);
 }
 
-/** Alice asks for other media, and both have agreed. */
-export async function change({ alice }: Pair, command: "hold" | "resume"): Promise<void> {
-  await alice.tell(command);
-  await alice.event("CALL_REMOTE_SDP");
+/** A phone asks for other media, and both have agreed. */
+export async function change(by: Baresip, command: "hold" | "resume"): Promise<void> {
+  await by.tell(command);
+  await by.event("CALL_REMOTE_SDP");
 }
 
 export async function hangUp(by: Baresip, other: Baresip): Promise<void> {
@@ -89,15 +90,18 @@ export async function readSound(
   return { callId, ...(await readRecordedSound(stage.site, callId, results)) };
 }
 
-/** What each phone had said when it had passed the gateway, by the octets on the wire. */
+/** What each party said and had passed the gateway, by the octets on the wire. */
 export async function passedSound(
   { atAlice, atBob }: Taps,
-  { alice, bob }: Pair,
-): Promise<Readonly<Record<"alice" | "bob", Int16Array>>> {
-  const [aliceMedia, bobMedia] = [ownMedia(alice), ownMedia(bob)];
-  const sound = async (tap: Capture, { address, rtpPort, key }: typeof aliceMedia) =>
-    soundOf(readRtp(await tap.stop(), { address, port: rtpPort }, key));
-  return { alice: await sound(atBob, aliceMedia), bob: await sound(atAlice, bobMedia) };
+  { caller, callee }: Parties,
+): Promise<Readonly<Record<keyof Parties, Int16Array>>> {
+  const pcaps = { alice: await atAlice.stop(), bob: await atBob.stop() };
+  const sound = (speaker: Baresip): Int16Array => {
+    const { address, rtpPort, key } = ownMedia(speaker);
+    const far = address === LEAVES.alice.address ? pcaps.bob : pcaps.alice;
+    return soundOf(readRtp(far, { address, port: rtpPort }, key));
+  };
+  return { caller: sound(caller), callee: sound(callee) };
 }
 
 /** A channel of the recording is all that passed, sample for sample. */
