@@ -42,6 +42,8 @@ export interface CallRecord {
   readonly emergency: boolean;
   readonly sessions: Set<string>;
   readonly order: OrderHead;
+  /** The recording that was ordered last. */
+  recording: string | undefined;
   /** It counts against the limits of its users. */
   isCounted: boolean;
   isSaved: boolean;

@@ -198,6 +198,7 @@ export class Calls {
         return [{ ...effect, call: record.id }];
       case "put":
         this.#table.addSession(record, effect.put.session);
+        record.recording = effect.put.recording;
         return [{ kind: "put", put: effect.put, order: record.order }];
       case "close":
         return [effect];

@@ -17,6 +17,7 @@ import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { Binding } from "./bindings.ts";
 import { admitCall } from "./call-limits.ts";
+import { CallLinks } from "./call-links.ts";
 import type { CallInput } from "./call-port.ts";
 import { Calls } from "./calls.ts";
 import type {
@@ -52,6 +53,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   readonly #calls: Calls;
   readonly #relays: Relays;
   readonly #registrations: Registrations;
+  readonly #links: CallLinks;
   readonly #triage: Triage;
   readonly #sender: Sender;
   #rules: ControllerRules;
@@ -77,6 +79,8 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       sender: this.#sender,
       limits: setting.registrar,
     });
+    const recordingOf = (id: string | undefined) => this.#calls.get(id)?.recording;
+    this.#links = new CallLinks({ dialogs: this.#dialogs, recordingOf });
     const bindingsOf = (aor: string, now: Millis) => this.#registrations.lookup(aor, now);
     this.#triage = new Triage({ site, dialogs: this.#dialogs, bindingsOf });
   }
@@ -185,9 +189,9 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     const isRunning = this.#calls.get(before?.call)?.call.isOver === false;
     const limits = { maxCalls: this.#setting.maxCalls ?? MAX_CALLS, calls: this.#calls, isRunning };
     const refused = admitCall(placing, limits);
-    return refused === undefined
-      ? this.#calls.place({ invite, serverKey, arrival, placing }, now)
-      : this.#sender.turnAway(invite, serverKey, refused);
+    if (refused !== undefined) return this.#sender.turnAway(invite, serverKey, refused);
+    const linked = this.#links.linkOf(invite, placing.origin, now);
+    return this.#calls.place({ invite, serverKey, arrival, placing, linked }, now);
   }
 
   #passInDialog(
@@ -198,6 +202,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     now: Millis,
   ): readonly ControllerEffect[] {
     noteSender(passing, arrival);
+    this.#links.note(received, passing.place, now);
     const record = this.#calls.get(passing.place.set.call);
     return record === undefined
       ? this.#relays.pass({ received, key, arrival, passing }, now)

@@ -78,6 +78,14 @@ export class DialogTable {
     return known ? { set: taken, side: "callee", tag: from } : undefined;
   }
 
+  /** The dialogs that have one of these two tags as the caller's and the other as a callee's. */
+  ofTags(callId: string, one: string, other: string): DialogSet | undefined {
+    const made = this.#sets.get(keyOf(callId, one));
+    if (made?.callees.has(other) === true) return made;
+    const taken = this.#sets.get(keyOf(callId, other));
+    return taken?.callees.has(one) === true ? taken : undefined;
+  }
+
   /** Prolongs a dialog of no call. */
   touch({ callId, callerTag, call }: DialogSet, endsAt: Millis): void {
     if (call === undefined) this.#ends.set(keyOf(callId, callerTag), endsAt);

@@ -24,6 +24,8 @@ export interface NewCall {
   readonly serverKey: string;
   readonly arrival: Arrival;
   readonly placing: Placing;
+  /** The recording that it goes on from. */
+  readonly linked?: string | undefined;
 }
 
 export interface CallMaking {
@@ -35,7 +37,7 @@ export interface CallMaking {
 const ID_BYTES = 16;
 
 export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): CallRecord {
-  const { invite, serverKey, arrival, placing } = made;
+  const { invite, serverKey, arrival, placing, linked } = made;
   const { request, origin, caller, callee, users, emergency, labelled } = placing;
   const id = making.random(ID_BYTES).toString("hex");
   const mustRecord =
@@ -45,6 +47,7 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
     ...callRules({ parties, mustRecord, emergency }, making),
     invite: request,
     labelled,
+    ...(linked === undefined ? undefined : { linked }),
   });
   const from = messageAddress(invite, "From").uri;
   const to = messageAddress(invite, "To").uri;
@@ -65,6 +68,7 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
       to: aorOfUri(to) ?? to,
       startedAt: now,
     },
+    recording: undefined,
     isCounted: true,
     isSaved: false,
   };
@@ -85,6 +89,7 @@ export function restoredCallRecord(
     beginning: undefined,
     ...{ cseq, users, parties, mustRecord, emergency, order },
     sessions: new Set(saved.sessions),
+    recording: undefined,
     isCounted: true,
     isSaved: true,
   };
