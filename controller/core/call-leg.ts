@@ -13,12 +13,10 @@
  *                               ├─────────────┴──▶ offer: as before, refuse
  *                               └─────────────┴──▶ answer: shut, forward, alarm
  */
-import { createHash } from "node:crypto";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { Secret } from "../../protocol/secret.ts";
-import type { PutResult } from "./agent-client-port.ts";
 import { type Agreement, sameAgreement, saveAgreement } from "./agreement.ts";
 import type { Inspection, LegEffect, Report } from "./call-port.ts";
 import type { SavedDialog } from "./call-snapshot.ts";
@@ -26,13 +24,14 @@ import { type Carrier, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.
 import { HeldMessages, isRequest } from "./held-messages.ts";
 import type { Content } from "./inspection.ts";
 import { judgeMatter } from "./judge-matter.ts";
+import { KnownAnswers } from "./known-answers.ts";
+import { LegGate, withRecording } from "./leg-gate.ts";
 import {
   ANSWER_TIMEOUT_MS,
   INSPECTION_TIMEOUT_MS,
   isRefusable,
   type LegInput,
   type LegSetting,
-  MAX_KNOWN_BODIES,
   type Matter,
   type Task,
   type Work,
@@ -59,46 +58,50 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   readonly #keys = new OwnedKeys();
   #work: Work = { kind: "idle" };
   readonly #queue = new HeldMessages();
-  #session: LegSession | undefined;
+  readonly #gate: LegGate;
   #firstKey: FirstKey | undefined;
-  #known: readonly string[] = [];
+  readonly #known = new KnownAnswers();
   #inspections = 0;
   #isChanged = false;
+  /** Nothing has been looked after since a restart. */
+  #isRestored: boolean;
 
   /** @param session Of a dialog that was there before a restart. */
   constructor(setting: LegSetting, negotiation: Negotiation, session?: LegSession) {
     this.#setting = setting;
     this.#negotiation = negotiation;
-    this.#session = session;
+    this.#gate = new LegGate(setting, session);
+    this.#isRestored = session !== undefined;
     this.#firstKey = negotiation.pending?.offer?.firstKey;
   }
 
   /** The session it has claimed, if any. */
   get session(): string | undefined {
-    return this.#session?.name.session;
+    return this.#gate.session;
   }
 
   get recording(): string | undefined {
-    return this.#session?.name.recording;
+    return this.#gate.recording;
   }
 
   /** True once after each change of what is to be kept. */
   takeChange(): boolean {
     const isChanged = this.#isChanged;
     this.#isChanged = false;
-    return isChanged;
+    return this.#gate.takeChange() || isChanged;
   }
 
   save(): Pick<SavedDialog, "agreed" | "session"> {
     const { agreed } = this.#negotiation;
     return {
-      session: this.#session?.save() ?? null,
+      session: this.#gate.save(),
       agreed: agreed === undefined ? null : saveAgreement(agreed),
     };
   }
 
   handle(input: LegInput, now: Millis): readonly LegEffect[] {
     const effects = [...this.#take(input, now), ...this.#narrow()];
+    this.#isRestored = false;
     this.#keys.wipeAllBut(this.#liveKeys());
     return effects;
   }
@@ -123,7 +126,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
       case "withdrawn":
         return this.#withdraw(input.ref, now);
       case "session-lost":
-        return this.#session === undefined ? [] : this.#shut("gateway-refused", "lost");
+        return this.session === undefined ? [] : this.#shut("gateway-refused", "lost");
       case "end":
         return this.#end(input.reason);
       case "tick":
@@ -135,9 +138,8 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   deadline(): Millis | undefined {
     const work = this.#work.kind === "idle" ? undefined : this.#work.until;
-    const stale = this.#isStale() ? 0 : undefined;
-    const times = [work, stale, this.#negotiation.deadline()];
-    times.push(this.#queue.deadline());
+    const stale = this.#isRestored && this.#isStale() ? 0 : undefined;
+    const times = [work, stale, this.#negotiation.deadline(), this.#queue.deadline()];
     const set = times.filter((time) => time !== undefined);
     return set.length === 0 ? undefined : Math.min(...set);
   }
@@ -148,7 +150,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   #receive(carrier: Carrier, now: Millis): readonly LegEffect[] {
-    if (!this.#concernsMedia(carrier)) return forwardOf(carrier);
+    if (!this.#negotiation.concerns(carrier)) return forwardOf(carrier);
     const worked = this.#work.kind === "idle" ? undefined : this.#work.matter.carrier;
     if (worked !== undefined && isRepeated(worked, carrier)) return [];
     switch (this.#queue.push({ carrier, deadline: now + ANSWER_TIMEOUT_MS })) {
@@ -159,13 +161,6 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
       case "again":
         return [];
     }
-  }
-
-  /** All else passes at once, whatever it says. */
-  #concernsMedia(carrier: Carrier): boolean {
-    if (carrier.kind === "request")
-      return carrier.message.method === "INVITE" || carrier.message.body.length > 0;
-    return carrier.kind !== "request-response" || this.#negotiation.isOpen(carrier.ref);
   }
 
   #advance(now: Millis): readonly LegEffect[] {
@@ -197,19 +192,12 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
       return this.#pass(task, now);
     }
     if (body.kind === "sealed") return this.#inspect(matter, now);
-    const isOpenedBefore = role.kind === "offer" ? this.#negotiation.agreed : role.pending.offer;
-    if (isOpenedBefore?.sealed === true)
-      return this.#reject(
-        matter,
-        role.kind === "offer" ? "offer-in-clear" : "answer-in-clear",
-        now,
-      );
     return this.#judge(matter, body, now);
   }
 
   #inspect(matter: Matter, now: Millis): readonly LegEffect[] {
     const { role, carrier } = matter;
-    if (role.kind === "answer" && role.pending.previewed && this.#isKnown(carrier)) {
+    if (role.kind === "answer" && role.pending.previewed && this.#known.has(carrier.message.body)) {
       this.#negotiation.answered(undefined, carrier, now);
       return this.#pass(matter, now);
     }
@@ -254,20 +242,17 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   #open(matter: Matter, agreement: Agreement | undefined, now: Millis): readonly LegEffect[] {
     const { rules } = this.#setting;
     const wanted = wantedOf(this.#negotiation, rules, agreement);
-    const isThere = this.#session?.has(wanted) ?? wanted.openings.length === 0;
-    if (isThere) return this.#commit(matter, agreement, now);
+    if (this.#gate.has(wanted)) return this.#commit(matter, agreement, now);
     const until = isRefusable(matter) ? now + rules.applyTimeoutMs : matter.deadline;
     this.#work = { kind: "opening", matter, agreement, until };
-    this.#isChanged = true;
-    const terms = { timeoutMs: Math.max(1, until - now), required: rules.mustRecord };
-    return [this.#claimed().put(wanted, { ...terms, background: false })];
+    return [this.#gate.put(wanted, Math.max(1, until - now))];
   }
 
   #settle(
     { session, revision, result }: LegInput & { kind: "put-result" },
     now: Millis,
   ): readonly LegEffect[] {
-    if (session !== this.session || revision !== this.#session?.revision) return [];
+    if (!this.#gate.isLatest(session, revision)) return [];
     const judged = withRecording(result, this.#setting.rules.mustRecord);
     if (this.#work.kind !== "opening")
       return judged.kind === "failed" && judged.verdict === "not-recorded"
@@ -291,12 +276,11 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     const { role, carrier } = matter;
     if (role.kind === "answer") {
       if (agreement !== this.#negotiation.agreed) {
-        this.#known = [];
+        this.#known.forget();
         this.#isChanged = true;
       }
       this.#negotiation.answered(agreement, carrier, now);
-      if (!role.binding && agreement?.sealed === true)
-        this.#known = [...this.#known, digestOf(carrier)].slice(-MAX_KNOWN_BODIES);
+      if (!role.binding && agreement?.sealed === true) this.#known.add(carrier.message.body);
     } else this.#firstKey = this.#negotiation.pending?.offer?.firstKey ?? this.#firstKey;
     return this.#pass(matter, now);
   }
@@ -346,18 +330,16 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   #shut(verdict: Verdict, reason: string = verdict, mayTryAgain = false): readonly LegEffect[] {
-    this.#session ??= this.#setting.claimOffered();
-    const told = this.#report("error", "answer-shut", verdict);
+    this.#gate.adoptOffered();
+    const level = this.session === undefined ? "warn" : "error";
+    const told = this.#report(level, "answer-shut", verdict);
     this.#negotiation.clear(mayTryAgain);
     return [...this.#close(reason), told];
   }
 
   #close(reason: string): readonly LegEffect[] {
-    const { session } = this;
-    this.#session = undefined;
-    this.#known = [];
-    this.#isChanged = true;
-    return session === undefined ? [] : [{ kind: "close", session, reason }];
+    this.#known.forget();
+    return this.#gate.close(reason);
   }
 
   /** Final responses that are still held go on; all else that waits is of no use any more. */
@@ -388,26 +370,14 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   /** Between two messages nothing is open that is not wanted. */
   #narrow(): readonly LegEffect[] {
-    const { rules } = this.#setting;
-    if (this.#session === undefined || !this.#isStale()) return [];
-    this.#isChanged = true;
-    const terms = { timeoutMs: rules.applyTimeoutMs, required: rules.mustRecord };
-    const wanted = wantedOf(this.#negotiation, rules);
-    return [this.#session.put(wanted, { ...terms, background: true })];
+    return this.#isStale()
+      ? this.#gate.narrow(wantedOf(this.#negotiation, this.#setting.rules))
+      : [];
   }
 
   #isStale(): boolean {
-    if (this.#work.kind !== "idle" || this.#session === undefined) return false;
-    return !this.#session.has(wantedOf(this.#negotiation, this.#setting.rules));
-  }
-
-  #claimed(): LegSession {
-    this.#session ??= this.#setting.claim();
-    return this.#session;
-  }
-
-  #isKnown(carrier: Carrier): boolean {
-    return this.#known.length > 0 && this.#known.includes(digestOf(carrier));
+    if (this.#work.kind !== "idle" || this.session === undefined) return false;
+    return !this.#gate.has(wantedOf(this.#negotiation, this.#setting.rules));
   }
 
   #liveKeys(): readonly Secret[] {
@@ -432,12 +402,3 @@ const refuse = (ref: string, refusal: Refusal): LegEffect => ({
   ref,
   refusal,
 });
-
-const digestOf = ({ message }: Carrier): string =>
-  createHash("sha256").update(message.body).digest("base64");
-
-/** Holes without the recorder's consent are worth nothing where recording is required. */
-export function withRecording(result: PutResult, mustRecord: boolean): PutResult {
-  if (result.kind === "failed" || !mustRecord) return result;
-  return result.recording === "accepted" ? result : { kind: "failed", verdict: "not-recorded" };
-}

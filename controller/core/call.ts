@@ -17,7 +17,6 @@ import type { SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Offer } from "./agreement.ts";
 import { CallDialogs, type DialogsSetting, type InitialOffer } from "./call-dialogs.ts";
-import { withRecording } from "./call-leg.ts";
 import type {
   CallEffect,
   CallInput,
@@ -36,6 +35,7 @@ import {
   UNOPENED,
 } from "./call-state.ts";
 import { type Content, judgeOffer, type Names } from "./inspection.ts";
+import { withRecording } from "./leg-gate.ts";
 import { INSPECTION_TIMEOUT_MS } from "./leg-port.ts";
 import { LegSession } from "./leg-session.ts";
 import { ACK_TIMEOUT_MS } from "./negotiation.ts";

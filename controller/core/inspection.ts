@@ -17,16 +17,16 @@ import type { CallRules, OpenedBody } from "./call-port.ts";
 import type { MediaEnd } from "./media-end.ts";
 import { grantAnswer, grantOffer, type MediaPolicy } from "./media-policy.ts";
 import type { Side } from "./party.ts";
-import { parsed, type RequestVerdict } from "./verdict.ts";
+import { parsed, type RequestVerdict, type Verdict } from "./verdict.ts";
 
 /** A description as it can be read now. */
 export type Content =
   | { readonly kind: "clear"; readonly sdp: Buffer | undefined }
   | { readonly kind: "opened"; readonly body: OpenedBody; readonly firstKey?: FirstKey };
 
-export type Judgement<T> =
+export type Judgement<T, V extends Verdict = RequestVerdict> =
   | { readonly kind: "granted"; readonly value: T }
-  | { readonly kind: "refused"; readonly verdict: RequestVerdict };
+  | { readonly kind: "refused"; readonly verdict: V };
 
 /** Addresses of record of the two parties, by the INVITE; undefined: not a SIP one. */
 export type Names = Readonly<Record<Side, string | undefined>>;

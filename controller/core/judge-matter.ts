@@ -12,6 +12,7 @@ import {
 } from "./inspection.ts";
 import type { Matter } from "./leg-port.ts";
 import type { Negotiation } from "./negotiation.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** What it comes to, keys and all. */
 export function judgeMatter(
@@ -20,7 +21,10 @@ export function judgeMatter(
   { agreed }: Negotiation,
   { names, rules }: Pick<JudgeContext, "names" | "rules">,
   now: Millis,
-): Judgement<Offer | Agreement> {
+): Judgement<Offer | Agreement, Verdict> {
+  const opened = role.kind === "offer" ? agreed : role.pending.offer;
+  if (content.kind === "clear" && opened?.sealed === true)
+    return { kind: "refused", verdict: IN_CLEAR[role.kind] };
   const { by, message } = carrier;
   const before = (index: number) => agreed?.streams.find((each) => each.index === index)?.[by];
   const context = { message, by, names, rules, before };
@@ -30,3 +34,6 @@ export function judgeMatter(
   if (offer === undefined) throw new TypeError("an answer to no offer");
   return judgeAnswer(content, offer, context, now);
 }
+
+/** What was sealed once is not agreed on in clear. */
+const IN_CLEAR = { offer: "offer-in-clear", answer: "answer-in-clear" } as const;

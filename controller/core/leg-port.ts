@@ -8,7 +8,7 @@ import type { Agreement } from "./agreement.ts";
 import type { Inspection } from "./call-port.ts";
 import type { Carrier } from "./carrier.ts";
 import type { JudgeContext } from "./inspection.ts";
-import type { LegSession } from "./leg-session.ts";
+import type { LegGateSetting } from "./leg-gate.ts";
 import type { Role } from "./negotiation.ts";
 import type { Side } from "./party.ts";
 
@@ -16,9 +16,6 @@ import type { Side } from "./party.ts";
 export const ANSWER_TIMEOUT_MS = 500;
 /** How long the opening of an offer may take. */
 export const INSPECTION_TIMEOUT_MS = 2_000;
-/** Sealed answers of one dialog that are known to say the same; older ones are opened again. */
-export const MAX_KNOWN_BODIES = 8;
-
 export type LegInput =
   /** To the INVITE that began the call. */
   | { readonly kind: "response"; readonly response: SipResponse }
@@ -45,13 +42,11 @@ export type LegInput =
   | { readonly kind: "end"; readonly reason: string }
   | { readonly kind: "tick" };
 
-export interface LegSetting extends Pick<JudgeContext, "rules" | "names"> {
+export interface LegSetting extends LegGateSetting {
   /** The callee's. */
   readonly tag: string;
-  /** Gives the dialog its session, the first time it is needed. */
-  readonly claim: () => LegSession;
-  /** The offer's session, if no dialog has claimed it. */
-  readonly claimOffered: () => LegSession | undefined;
+  readonly names: JudgeContext["names"];
+  readonly rules: JudgeContext["rules"];
 }
 
 /** A message that waits for its turn. */

@@ -15,9 +15,17 @@ import type {
   MediaDescription,
   SessionDescription,
 } from "../../protocol/sdp/session-description.ts";
-import type { MediaPolicy } from "./media-policy.ts";
 import type { Party } from "./party.ts";
 import { type MediaVerdict, parsed } from "./verdict.ts";
+
+/** What places are judged by. */
+export interface PlacePolicy {
+  readonly protectedPrefixes: readonly Prefix[];
+  /** Lowest and highest port on the protected side. */
+  readonly ports: readonly [number, number];
+  /** Canonical texts; no media goes to the gateway itself. */
+  readonly gatewayAddresses: readonly string[];
+}
 
 /** Where one party takes the media of one stream. */
 export interface MediaEnd {
@@ -34,7 +42,7 @@ export interface MediaEnd {
 export type EndRule = (address: Address, port: number) => MediaVerdict | boolean;
 
 /** The rule for a party's addresses. */
-export function endRule({ addresses }: Party, policy: MediaPolicy): EndRule {
+export function endRule({ addresses }: Party, policy: PlacePolicy): EndRule {
   const { protectedPrefixes, gatewayAddresses, ports } = policy;
   const staysInside = addresses.length > 0 && addresses.every((text) => isInside(text, policy));
   return (address, port) => {
@@ -49,7 +57,7 @@ export function endRule({ addresses }: Party, policy: MediaPolicy): EndRule {
 }
 
 /** True for the text of an address within the protected prefixes. */
-export function isInside(text: string, { protectedPrefixes }: MediaPolicy): boolean {
+export function isInside(text: string, { protectedPrefixes }: PlacePolicy): boolean {
   const address = parsed(() => parseAddress(text));
   return address.ok && liesIn(protectedPrefixes, address.value);
 }

@@ -4,7 +4,6 @@
  * RFC 8643). The same rules for sealed and clear bodies, whoever makes the offer. Pure.
  */
 import { MAX_ORDER_STREAMS } from "../../protocol/ingest/order.ts";
-import type { Prefix } from "../../protocol/net/address.ts";
 import { isSupportedSuite } from "../../protocol/rtp/srtp-suite.ts";
 import type { CryptoAttribute } from "../../protocol/sdp/crypto-attribute.ts";
 import type {
@@ -18,16 +17,12 @@ import {
   hasAttribute,
   type MediaEnd,
   mediaEnd,
+  type PlacePolicy,
 } from "./media-end.ts";
 import type { Party } from "./party.ts";
 import type { MediaVerdict } from "./verdict.ts";
 
-export interface MediaPolicy {
-  readonly protectedPrefixes: readonly Prefix[];
-  /** Lowest and highest port on the protected side. */
-  readonly ports: readonly [number, number];
-  /** Canonical texts; no media goes to the gateway itself. */
-  readonly gatewayAddresses: readonly string[];
+export interface MediaPolicy extends PlacePolicy {
   /** Streams that are neither RTP nor fax: they pass without a hole unless said otherwise. */
   readonly otherMedia?: "pass" | "refuse";
   /** Media whose keys the recorder cannot use: refused unless said otherwise, else kept as captured. */

@@ -139,9 +139,13 @@ export class Negotiation {
       this.#open.set(ref, openRequest(by, isInvite, described, this.#agreed));
   }
 
-  /** True for a request whose responses may matter. */
-  isOpen(ref: string): boolean {
-    return this.#open.has(ref);
+  /** True for what has to wait its turn; all else passes at once, whatever it says. */
+  concerns(carrier: Carrier): boolean {
+    if (carrier.kind === "request") {
+      const { method, body } = carrier.message;
+      return method === "INVITE" || (body.length > 0 && OFFERING.has(method));
+    }
+    return carrier.kind !== "request-response" || this.#open.has(carrier.ref);
   }
 
   /** Who sent that request. */

@@ -266,6 +266,10 @@ test("what brings no offer passes at once, also while one is being opened", () =
   call.ask("INVITE", "caller", { body: clear(A, "audio 22000") });
   for (const method of ["INFO", "MESSAGE", "REFER", "UPDATE", "NOTIFY"])
     assert.match(call.ask(method, "callee")[0] ?? "", /^forward q\d$/);
+  assert.deepEqual(
+    call.ask("INFO", "callee", { body: "Signal=1", type: "application/dtmf-relay" }),
+    ["forward q7"],
+  );
   assert.deepEqual(call.replied(200, { cseq: "2 INFO" }, "q2"), ["forward 200 of q2"]);
 });
 

@@ -3,11 +3,8 @@ import { test } from "node:test";
 import { Call, LINGER_MS, MAX_CALL_MS } from "../../../controller/core/call.ts";
 import { MAX_DIALOGS } from "../../../controller/core/call-dialogs.ts";
 import { MAX_HELD_MESSAGES } from "../../../controller/core/held-messages.ts";
-import {
-  ANSWER_TIMEOUT_MS,
-  INSPECTION_TIMEOUT_MS,
-  MAX_KNOWN_BODIES,
-} from "../../../controller/core/leg-port.ts";
+import { MAX_KNOWN_BODIES } from "../../../controller/core/known-answers.ts";
+import { ANSWER_TIMEOUT_MS, INSPECTION_TIMEOUT_MS } from "../../../controller/core/leg-port.ts";
 import { ACK_TIMEOUT_MS, GRACE_MS } from "../../../controller/core/negotiation.ts";
 import { SeenBodies } from "../../../controller/core/seen-bodies.ts";
 import type { GatewayVerdict } from "../../../controller/core/verdict.ts";
