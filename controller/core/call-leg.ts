@@ -111,10 +111,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
       case "response":
         return this.#receive({ kind: "response", by: "callee", message: input.response }, now);
       case "request":
-        return this.#receive(
-          { kind: "request", by: input.side, ref: input.ref, message: input.request },
-          now,
-        );
+        return this.#receive(requestCarrier(input), now);
       case "request-response":
         return this.#receive(this.#carrierOf(input), now);
       case "acknowledged":
@@ -390,12 +387,18 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   #report(level: Report["level"], event: Report["event"], verdict: Verdict): Report {
     const { session } = this;
-    const named = session === undefined ? {} : { session };
-    return { kind: "report", level, event, verdict, ...named };
+    return { kind: "report", level, event, verdict, ...(session === undefined ? {} : { session }) };
   }
 }
 
 const ABSENT = { kind: "absent" } as const;
+
+const requestCarrier = ({ ref, side, request }: LegInput & { kind: "request" }): Carrier => ({
+  kind: "request",
+  by: side,
+  ref,
+  message: request,
+});
 
 const refuse = (ref: string, refusal: Refusal): LegEffect => ({
   kind: "refuse-request",

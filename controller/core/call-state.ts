@@ -8,6 +8,7 @@ import type { Offer } from "./agreement.ts";
 import type { DialogsSetting, InitialOffer } from "./call-dialogs.ts";
 import type { CallRules, Report } from "./call-port.ts";
 import { aorOf, type Names } from "./inspection.ts";
+import { isInside } from "./media-end.ts";
 
 /** Unopened: neither its offer nor its answer is any of our business. */
 export const UNOPENED: InitialOffer = { offer: undefined, absent: false };
@@ -40,10 +41,14 @@ export const namesOf = (invite: SipRequest): Names => ({
   callee: aorOf(messageAddress(invite, "To").uri),
 });
 
-/** Nothing is judged where there is no gateway. */
+/** Nothing is judged where there is no gateway, or nobody who is behind it. */
 export function judgingOf(setting: CallRules, names: Names): DialogsSetting {
-  const { policy, emergency } = setting;
+  const { policy, emergency, parties } = setting;
   if (policy === undefined) return undefined;
+  const isBehind = [parties.caller, parties.callee].some(({ addresses }) =>
+    addresses.some((address) => isInside(address, policy)),
+  );
+  if (!isBehind) return undefined;
   const mustRecord = setting.mustRecord && !emergency;
   return { names, rules: { ...setting, policy, mustRecord } };
 }
