@@ -144,7 +144,7 @@ const sessionTimer = z
 const limits = z.strictObject({
   calls: count.default(10_000),
   transactions: count.default(20_000),
-  /** From one address; more are answered 503. Absent: no such limit. */
+  /** Messages from one address in the long run; more are dropped. Absent: no such limit. */
   requestsPerSecond: count.optional(),
   /** New calls get 503 while the event loop lags behind by more. */
   eventLoopLagMs: z.int().min(10).default(500),

@@ -16,7 +16,7 @@ import { type DialogTable, senderOf } from "./dialog-table.ts";
 import type { ForwardEffect, Forwarding, Forwards } from "./forwards.ts";
 import { type CallMaking, type NewCall, newCallRecord, restoredCallRecord } from "./new-call.ts";
 import type { Owner } from "./owner.ts";
-import { type SavedCall, saveLeg } from "./saved-call.ts";
+import { SAVED_CALL_VERSION, type SavedCall, saveLeg } from "./saved-call.ts";
 import { respond, type Sender } from "./sender.ts";
 import { SESSION_EXPIRED, SessionClock } from "./session-clock.ts";
 import type { Site } from "./site.ts";
@@ -311,7 +311,7 @@ export class Calls {
 function savedCall(record: CallRecord, call: SavedCall["call"]): SavedCall {
   const { dialogs, cseq, users, parties, mustRecord, emergency, sessions, order } = record;
   return {
-    version: 1,
+    version: SAVED_CALL_VERSION,
     callId: dialogs.callId,
     callerTag: dialogs.callerTag,
     cseq,

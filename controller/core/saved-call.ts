@@ -19,8 +19,11 @@ export interface SavedLeg {
   readonly contact?: string;
 }
 
+/** Of what is saved; what an older program saved otherwise is forgotten. */
+export const SAVED_CALL_VERSION = 1;
+
 export interface SavedCall {
-  readonly version: 1;
+  readonly version: typeof SAVED_CALL_VERSION;
   readonly callId: string;
   readonly callerTag: string;
   /** Of its INVITE. */

@@ -10,6 +10,7 @@
  * ```
  */
 import { randomBytes } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { assertNever, isProtocolError } from "../../protocol/errors.ts";
 import { Secret } from "../../protocol/secret.ts";
 import { locateServer } from "../../protocol/sip/locate-server.ts";
@@ -56,6 +57,19 @@ const NONCE_KEY_BYTES = 32;
 /** How long a stop waits for requests that are on their way. */
 export const DRAIN_MS = 5_000;
 const DRAIN_POLL_MS = 50;
+
+/** What a running controller cannot change. */
+const FIXED_TABLES = [
+  "name",
+  "listen",
+  "timers",
+  "limits",
+  "registrar",
+  "state",
+  "dns",
+  "agent",
+  "process",
+] as const satisfies readonly (keyof ControllerConfig)[];
 
 /** Starts a controller. Rejects if one of its listeners cannot be opened. @throws ConfigError */
 export async function runController(loaded: Loaded, log: Logger): Promise<RunningController> {
@@ -126,7 +140,10 @@ class ControllerShell implements RunningController {
   }
 
   async reload({ config, credentials, users }: Loaded): Promise<void> {
-    this.#rules = rulesOf({ ...config, listen: this.#loaded.config.listen }, credentials, users);
+    const before = this.#loaded.config;
+    const fixed = FIXED_TABLES.filter((table) => !isDeepStrictEqual(config[table], before[table]));
+    if (fixed.length > 0) this.#log.warn({ tables: fixed }, "takes effect at the next start");
+    this.#rules = rulesOf({ ...config, listen: before.listen }, credentials, users);
     this.#core.feed({ kind: "reload", rules: this.#rules });
     if (credentials.tls !== undefined) this.#sip.setTls(credentials.tls);
     await this.#gateway?.reload(credentials);

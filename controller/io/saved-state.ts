@@ -5,7 +5,7 @@
 import type { Logger } from "../../runtime/logger.ts";
 import type { WantedSession } from "../core/agent-client-port.ts";
 import type { Binding, BindingChange } from "../core/bindings.ts";
-import type { SavedCall } from "../core/saved-call.ts";
+import { SAVED_CALL_VERSION, type SavedCall } from "../core/saved-call.ts";
 import { StateDatabase, type StoreFault } from "./state-database.ts";
 
 export interface RestoredState {
@@ -45,11 +45,25 @@ export class SavedState {
   read(): RestoredState {
     const database = this.#database;
     if (database === undefined) return NOTHING;
+    const calls = database.entries("call").flatMap(({ id, value }) => {
+      const saved = value as SavedCall;
+      return saved.version === SAVED_CALL_VERSION ? [{ id, saved }] : [];
+    });
     return {
       bindings: database.bindings(Date.now()),
-      calls: database.entries("call").map(({ id, value }) => ({ id, saved: value as SavedCall })),
-      sessions: database.entries("session").map(({ value }) => value as WantedSession),
+      calls,
+      sessions: this.#sessionsOf(calls, database),
     };
+  }
+
+  /** What a call had opened that was not answered when the end came belongs to nobody now. */
+  #sessionsOf(calls: RestoredState["calls"], database: StateDatabase): readonly WantedSession[] {
+    const owned = new Set(calls.flatMap(({ saved }) => saved.sessions));
+    return database.entries("session").flatMap(({ id, value }) => {
+      if (owned.has(id)) return [value as WantedSession];
+      database.delete("session", id);
+      return [];
+    });
   }
 
   /** On the disk when this returns. */

@@ -185,6 +185,25 @@ test("BYE of the far side closes the holes of a restored call, though its caller
   for (const { session } of [other, open]) assert.ok(!isClosed(session));
 });
 
+test("what was open for a call that nobody had answered belongs to nobody after kill -9", async () => {
+  lastPort += 2;
+  const { message: invite } = await withSealedOffer(forgeInvite(), {
+    sdp: forgeSdp({ port: lastPort }),
+    signer: readIdentity(keys(), "alice"),
+    recipients: ["bob", CONTROLLER_NAME].map((name) => readCertificate(keys(), name)),
+    label: CONTROLLER_LABEL,
+  });
+  alice.send(invite);
+  await biloxi.request("INVITE", callIdOf(invite));
+  const session = agent.puts.at(-1)?.session;
+  const seen = agent.asked.length;
+  await controller.signal("SIGKILL");
+  await start();
+  await until(() => toldSince(seen).some(({ kind }) => kind === "sync.end"));
+  const restated = toldSince(seen).filter((request) => request.kind === "session.put");
+  assert.ok(!restated.some((put) => put.session === session));
+});
+
 test("a gentle stop finishes what is on its way and leaves the sessions to the successor", async () => {
   const call = await placeCall();
   const ringing = forgeInvite();
