@@ -242,7 +242,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     if (this.#gate.has(wanted)) return this.#commit(matter, agreement, now);
     const until = isRefusable(matter) ? now + rules.applyTimeoutMs : matter.deadline;
     this.#work = { kind: "opening", matter, agreement, until };
-    return [this.#gate.put(wanted, Math.max(1, until - now))];
+    return this.#gate.put(wanted, Math.max(1, until - now));
   }
 
   #settle(

@@ -55,12 +55,13 @@ export class LegGate {
     return session === this.session && revision === this.#session?.revision;
   }
 
-  /** Asks for what somebody waits for. */
-  put(wanted: Wanted, timeoutMs: number): LegEffect {
+  /** Asks for what somebody waits for, in another session if this one has led to too many places. */
+  put(wanted: Wanted, timeoutMs: number): readonly LegEffect[] {
+    const closed = this.#session?.isWorn === true ? this.close("too many changes") : [];
     this.#session ??= this.#setting.claim();
     this.#isChanged = true;
     const required = this.#setting.rules.mustRecord;
-    return this.#session.put(wanted, { timeoutMs, required, background: false });
+    return [...closed, this.#session.put(wanted, { timeoutMs, required, background: false })];
   }
 
   /** Asks for less, for which nobody waits. */

@@ -6,6 +6,7 @@ import { MAX_ORDER_STREAMS } from "../../protocol/ingest/order.ts";
 import type { LegEffect, SessionName } from "./call-port.ts";
 import type { SavedDialog } from "./call-snapshot.ts";
 import {
+  destinationOf,
   keyOf,
   namePinholes,
   type Opening,
@@ -21,6 +22,12 @@ export interface Wanted {
   readonly drafts: readonly DraftStream[];
 }
 
+/**
+ * Ids and destinations after which a session makes room for a new one: the gateway keeps a count for
+ * each to the session's end, and has room for 256.
+ */
+export const MAX_COUNTED = 192;
+
 /** Revisions left out after a restart: one that was asked for may not have been kept. */
 export const RESTART_REVISIONS = 16;
 
@@ -29,6 +36,8 @@ export class LegSession {
   #revision = 0;
   #ids: PinholeIds = new Map();
   #applied: Wanted | undefined;
+  /** What the gateway counts, by id and destination. */
+  readonly #counted = new Set<string>();
 
   constructor(name: SessionName) {
     this.name = name;
@@ -55,6 +64,11 @@ export class LegSession {
     return this.#revision;
   }
 
+  /** True for one that has led to too many places. */
+  get isWorn(): boolean {
+    return this.#counted.size > MAX_COUNTED;
+  }
+
   /** True if that much was asked for last. */
   has({ openings, drafts }: Wanted): boolean {
     const applied = this.#applied;
@@ -71,6 +85,7 @@ export class LegSession {
     { timeoutMs, required, background }: PutTerms,
   ): LegEffect & { readonly kind: "put" } {
     const { pinholes, ids } = namePinholes(wanted.openings, this.#ids);
+    for (const { id, to } of pinholes) this.#counted.add(`${id} ${destinationOf({ to })}`);
     this.#revision += 1;
     this.#ids = ids;
     this.#applied = wanted;
