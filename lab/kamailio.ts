@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { LabProcess } from "./lab-process.ts";
 import { untilListening } from "./listening.ts";
 import type { Network } from "./network.ts";
+import { PROMPT } from "./prompt.ts";
 import { type HostName, LEAVES } from "./topology.ts";
 
 /** The octets of one message that Kamailio reads from TCP; its own default cuts off sealed bodies. */
@@ -45,7 +46,7 @@ export async function launchKamailio(
   mkdirSync(directory, { recursive: true });
   const configFile = join(directory, "kamailio.cfg");
   writeFileSync(configFile, config);
-  const argv = ["kamailio", "-f", configFile, "-DD", "-E", ...MEMORY_MB];
+  const argv = [...PROMPT, "kamailio", "-f", configFile, "-DD", "-E", ...MEMORY_MB];
   const files = ["-P", join(directory, "kamailio.pid"), "-Y", directory];
   const child = network.spawn(host, [...argv, ...files], { stdio: ["ignore", "pipe", "pipe"] });
   const kamailio = new LabProcess("kamailio", child, join(directory, "kamailio.log"));

@@ -11,6 +11,7 @@ import { LabProcess } from "./lab-process.ts";
 import { untilListening } from "./listening.ts";
 import type { Network } from "./network.ts";
 import { programArgv } from "./program-argv.ts";
+import { PROMPT } from "./prompt.ts";
 import { IDENTITIES } from "./site-config.ts";
 import { LEAVES } from "./topology.ts";
 
@@ -35,7 +36,7 @@ export async function startPlainController(
   chmodSync(directory, 0o755);
   const configFile = join(folder, "controller.toml");
   writeFileSync(configFile, stringify(controllerConfig(transport)));
-  const argv = programArgv(["controller", "--config", configFile]);
+  const argv = [...PROMPT, ...programArgv(["controller", "--config", configFile])];
   const child = network.spawn("gateway", argv, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
   const controller = new LabProcess("controller", child, join(folder, "controller.log"));
   await untilListening(network, "gateway", controller, PLAIN_PROXIES.keyhole.port);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { LabProcess } from "./lab-process.ts";
 import { untilListening } from "./listening.ts";
 import type { Network } from "./network.ts";
+import { PROMPT } from "./prompt.ts";
 import { LEAVES } from "./topology.ts";
 import type { UdpEndpoint } from "./udp-frame.ts";
 
@@ -91,7 +92,7 @@ function start(
   const scenario = join(directory, `${side}.xml`);
   writeFileSync(scenario, scenarioText(side, options));
   const argv = [
-    ...["sipp", "-sf", scenario, "-t", SIPP_MODES[transport], "-nostdin"],
+    ...[...PROMPT, "sipp", "-sf", scenario, "-t", SIPP_MODES[transport], "-nostdin"],
     ...["-i", LEAVES[host].address, "-p", String(SIP_PORT), "-buff_size", "1048576"],
     ...["-trace_stat", "-stf", statisticsFile(directory, side), "-fd", String(STATISTICS_PERIOD_S)],
     ...["-trace_err", "-error_file", errorFile(directory, side)],
