@@ -5,9 +5,10 @@
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { CallEffect, CallInput } from "./call-port.ts";
-import type { CallId, OrderHead } from "./controller-port.ts";
+import type { CallId } from "./controller-port.ts";
 import type { DialogSet } from "./dialog-table.ts";
 import type { Neighbour } from "./neighbourhood.ts";
+import type { OrderHead } from "./order-head.ts";
 import type { Party } from "./party.ts";
 import type { Placing } from "./placing.ts";
 

@@ -3,7 +3,6 @@
  * it. Pure.
  */
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
-import type { Millis } from "../../protocol/machine.ts";
 import type { Secret } from "../../protocol/secret.ts";
 import type { FlowId, Target } from "../../protocol/sip/flow.ts";
 import type { SipMessage } from "../../protocol/sip/message.ts";
@@ -12,6 +11,7 @@ import type { PutResult } from "./agent-client-port.ts";
 import type { BindingChange } from "./bindings.ts";
 import type { Inspection, Report, SessionRequest } from "./call-port.ts";
 import type { MediaPolicy } from "./media-policy.ts";
+import type { OrderHead } from "./order-head.ts";
 import type { RegistrarLimits } from "./registrar.ts";
 import type { SavedCall } from "./saved-call.ts";
 import type { SipPolicy } from "./sip-policy.ts";
@@ -63,15 +63,6 @@ export type ControllerInput =
   | { readonly kind: "flow-closed"; readonly flow: FlowId }
   | { readonly kind: "reload"; readonly rules: ControllerRules }
   | { readonly kind: "tick" };
-
-/** What the recording order says of the call beside its streams. */
-export interface OrderHead {
-  readonly callId: string;
-  /** Addresses of record. */
-  readonly from: string;
-  readonly to: string;
-  readonly startedAt: Millis;
-}
 
 export type ControllerEffect =
   | { readonly kind: "transaction"; readonly input: TransactionInput }

@@ -4,9 +4,9 @@
  */
 import { isReliableHop } from "../../protocol/sip/flow.ts";
 import type { CallSnapshot } from "./call-snapshot.ts";
-import type { OrderHead } from "./controller-port.ts";
 import type { DialogSet, Leg } from "./dialog-table.ts";
 import type { Neighbour, Neighbourhood } from "./neighbourhood.ts";
+import type { OrderHead } from "./order-head.ts";
 import type { Party } from "./party.ts";
 
 export interface SavedLeg {

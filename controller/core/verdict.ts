@@ -74,12 +74,6 @@ export const GLARE: Refusal = { status: 491, reason: "Request Pending" };
 /** A request for a dialog that is not, or not any more (RFC 3261 §12.2.2). */
 export const NO_DIALOG: Refusal = { status: 481, reason: "Call/Transaction Does Not Exist" };
 
-/** A call whose next hop said nothing final (RFC 3261 §16.8), or could not be reached (§16.9). */
-export const UNANSWERED = {
-  timeout: { status: 408, reason: "Request Timeout" },
-  transport: { status: 500, reason: "Server Internal Error" },
-} as const satisfies Record<string, Refusal>;
-
 /** How a request that got this verdict is answered. */
 export function refusalOf(verdict: RequestVerdict): Refusal {
   return ANSWERS[verdict];

@@ -7,7 +7,7 @@ import type { RecordingOrder } from "../../protocol/ingest/order.ts";
 import { sealOrder } from "../../protocol/sealing/order.ts";
 import type { WantedSession } from "../core/agent-client-port.ts";
 import type { SessionRequest } from "../core/call-port.ts";
-import type { OrderHead } from "../core/controller-port.ts";
+import type { OrderHead } from "../core/order-head.ts";
 import type { DraftProtection } from "../core/recording-order.ts";
 import type { OrderKeys } from "./credentials.ts";
 

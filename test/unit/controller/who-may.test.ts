@@ -1,6 +1,7 @@
 /** Who may send what to whom, how many calls there may be, and who is told who somebody is. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MAX_WAITING_ACKS } from "../../../controller/core/relays.ts";
 import type { SipPolicy } from "../../../controller/core/sip-policy.ts";
 import type { User } from "../../../controller/core/users.ts";
 import { Secret } from "../../../protocol/secret.ts";
@@ -328,4 +329,67 @@ test("DNS is asked for a domain without route where that is allowed; nobody ther
   other.receive(request({ uri }), FROM_ALICE, "key-1");
   assert.equal(statusOf(other.feed({ kind: "located", ref: "key-1", targets: [] })), 480);
   assert.deepEqual(other.feed({ kind: "located", ref: "key-1", targets }), []);
+});
+
+const DALLAS = "sip:x@dallas.example.com";
+const AT_DALLAS = { transport: "tcp", address: "10.40.0.2", port: 5060 } as const;
+
+/** A call to a domain that DNS knows, answered from there by a name. */
+function farCall(): ProxyDriver {
+  const proxy = new ProxyDriver(policy({ anyDomain: true }));
+  proxy.receive(request({ uri: DALLAS }), FROM_ALICE, "key-1");
+  const located = { kind: "located", ref: "key-1", targets: [AT_DALLAS] } as const;
+  const [sent] = requestsOf(proxy.feed(located));
+  proxy.reply(sent?.request ?? request(), 200, ["Contact: <sip:x@gw.dallas.example.com>"]);
+  return proxy;
+}
+
+const GATEWAY = "sip:x@gw.dallas.example.com";
+
+test("an ACK that waits for DNS goes on once; one that leads nowhere is dropped", () => {
+  const proxy = farCall();
+  const [asked] = proxy.receive(inDialog("ACK", { uri: GATEWAY }));
+  assert.ok(asked?.kind === "locate" && asked.uri === GATEWAY);
+  const located = { kind: "located", ref: asked.ref, targets: [AT_DALLAS] } as const;
+  assert.deepEqual(requestsOf(proxy.feed(located))[0]?.to, AT_DALLAS);
+  assert.deepEqual(proxy.feed(located), []);
+  const [again] = proxy.receive(inDialog("ACK", { uri: GATEWAY }));
+  assert.ok(again?.kind === "locate");
+  assert.deepEqual(proxy.feed({ kind: "located", ref: again.ref, targets: [] }), []);
+});
+
+test("so many ACKs wait for DNS, and no more", () => {
+  const proxy = farCall();
+  const ack = inDialog("ACK", { uri: GATEWAY });
+  const asked = () => proxy.receive(ack).filter(({ kind }) => kind === "locate").length;
+  for (let each = 0; each < MAX_WAITING_ACKS; each += 1) assert.equal(asked(), 1);
+  assert.equal(asked(), 0);
+});
+
+test("an ACK that no listener of ours can carry is dropped", () => {
+  const proxy = farCall();
+  const [asked] = proxy.receive(inDialog("ACK", { uri: GATEWAY }));
+  assert.ok(asked?.kind === "locate");
+  const targets = [{ ...AT_DALLAS, transport: "udp" }] as const;
+  assert.deepEqual(proxy.feed({ kind: "located", ref: asked.ref, targets }), []);
+});
+
+test("a subscription within a running call is that call's, and one to DNS's domains is known", () => {
+  const proxy = new ProxyDriver({ ...policy({ anyDomain: true }), maxCalls: 5 });
+  proxy.placePlain();
+  assert.equal(requestsOf(proxy.receive(inDialog("SUBSCRIBE"))).length, 1);
+  proxy.receive(request({ ...SUBSCRIBE, uri: DALLAS, callId: "far" }), FROM_ALICE, "key-2");
+  const located = { kind: "located", ref: "key-2", targets: [AT_DALLAS] } as const;
+  const [sent] = requestsOf(proxy.feed(located));
+  assert.equal(statusOf(proxy.reply(sent?.request ?? request(), 202)), 202);
+  const within = { ...SUBSCRIBE, callId: "far", to: "<sip:x@dallas.example.com>;tag=b1" };
+  assert.equal(requestsOf(proxy.receive(inDialog("SUBSCRIBE", within))).length, 1);
+});
+
+test("a SUBSCRIBE that names a running call's dialog begins none beside it", () => {
+  const proxy = new ProxyDriver();
+  proxy.receive(request());
+  const [sent] = requestsOf(proxy.receive(request(SUBSCRIBE)));
+  assert.equal(headerValues(sent?.request ?? request(), "Record-Route").length, 2);
+  assert.equal(proxy.core.callCount, 1);
 });
