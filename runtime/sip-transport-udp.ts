@@ -15,6 +15,7 @@ import { serializeMessage } from "../protocol/sip/serialize-message.ts";
 import { answerBinding, isStun } from "../protocol/sip/stun-binding.ts";
 import type { Logger } from "./logger.ts";
 import type { SipTransportCounters } from "./sip-transport-counters.ts";
+import { QueueProbe } from "./sip-transport-queue-probe.ts";
 import type { MessageRate } from "./sip-transport-rate.ts";
 
 export interface DatagramSetting {
@@ -34,6 +35,7 @@ interface OwnSocket {
   /** Which of our addresses a datagram came to is known only where the socket has just one. */
   readonly isWildcard: boolean;
   readonly index: number;
+  readonly probe: QueueProbe;
   port: number;
 }
 
@@ -76,6 +78,13 @@ export class DatagramTransport {
         if (error !== null) settle?.(error, "");
         else this.#sendTo(message, { ...to, address }, settle);
       });
+  }
+
+  /** How long what comes now waits to be read; to be asked again and again (`QueueProbe`). */
+  queueDelayMs(): number {
+    if (this.#closing) return 0;
+    const [now, { received }] = [clock(), this.#setting.counters];
+    return Math.max(0, ...this.#sockets.map(({ probe }) => probe.delayMs(now, received)));
   }
 
   async close(): Promise<void> {
@@ -156,6 +165,7 @@ export class DatagramTransport {
       address,
       isWildcard,
       index: this.#sockets.length,
+      probe: new QueueProbe(socket),
       port,
     };
     this.#sockets.push(own);
@@ -169,9 +179,9 @@ export class DatagramTransport {
 
   #read(own: OwnSocket, octets: Buffer, { address, port }: RemoteInfo): void {
     const { counters, rate, onMessage } = this.#setting;
-    if (this.#closing) return;
+    if (this.#closing || own.probe.isBack(octets, clock)) return;
     counters.received += 1;
-    if (rate.isLimited && !rate.admit(address, performance.now())) {
+    if (rate.isLimited && !rate.admit(address, clock())) {
       counters.overRate += 1;
       return;
     }
@@ -197,6 +207,8 @@ export class DatagramTransport {
 function fail(what: string, settle: Settle | undefined): void {
   if (settle !== undefined) process.nextTick(settle, new Error(what), "");
 }
+
+const clock = (): number => performance.now();
 
 /** The socket asks for the address of an address: it needs no resolver. */
 const answerAtOnce: NonNullable<SocketOptions["lookup"]> = (address, _options, answer) =>

@@ -89,6 +89,12 @@ export interface SipTransportHandle {
    * does not leave by UDP is as good as lost on the way: it is not told.
    */
   post(message: SipMessage, to: FlowId | Target, key?: string): void;
+  /**
+   * How long datagrams wait in the kernel before they are read, as last seen; 0 without UDP. Each
+   * call starts the next look: to be asked some times a second. The event loop's own lag does not
+   * show it.
+   */
+  queueDelayMs(): number;
   /** Closes a connection, if it is still there; a UDP flow has nothing to close. */
   closeFlow(flow: FlowId): void;
   /** Other credentials for new connections; open ones stay as they are. */
@@ -162,6 +168,10 @@ class SocketTransport implements SipTransportHandle {
         if (error !== undefined) this.#setting.onFailed?.(key, error);
         else if (typeof to !== "string" && !isDatagram) this.#setting.onSent?.(key, flow);
       });
+  }
+
+  queueDelayMs(): number {
+    return this.#datagrams.queueDelayMs();
   }
 
   closeFlow(flow: FlowId): void {

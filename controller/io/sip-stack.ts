@@ -24,8 +24,10 @@ export interface SipStackSetting {
   readonly log: Logger;
 }
 
-/** How often the event loop is asked how it does. */
+/** How often the event loop and the sockets are asked how they do. */
 const LAG_PERIOD_MS = 100;
+/** Requests that wait longer have been sent three times over by when they are read. */
+const MAX_QUEUE_DELAY_MS = 2_000;
 
 export class SipStack {
   readonly #setting: SipStackSetting;
@@ -104,7 +106,8 @@ export class SipStack {
     let dueAt = performance.now() + LAG_PERIOD_MS;
     this.#watch = setInterval(() => {
       const now = performance.now();
-      this.#noteLag(now - dueAt > eventLoopLagMs);
+      const queuedMs = this.#transport?.queueDelayMs() ?? 0;
+      this.#noteLag(now - dueAt > eventLoopLagMs || queuedMs > MAX_QUEUE_DELAY_MS);
       dueAt = now + LAG_PERIOD_MS;
     }, LAG_PERIOD_MS);
     this.#watch.unref();

@@ -197,6 +197,22 @@ test("one address may not send too fast; another is heard meanwhile", async () =
   assert.equal(server.handle.counters.overRate, 17);
 });
 
+test("how long datagrams wait: not at all, until somebody floods", async () => {
+  const server = await start(["127.0.0.1"], { onMessage: () => undefined });
+  const client = await start(["127.0.0.1"]);
+  assert.equal(server.handle.queueDelayMs(), 0);
+  await client.handle.send(message(), udp(server.port));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(server.handle.queueDelayMs() < 100);
+  assert.equal(server.handle.counters.received, 1);
+  const busyUntil = performance.now() + 150;
+  while (performance.now() < busyUntil);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(server.handle.queueDelayMs() >= 150);
+  await server.handle.close();
+  assert.equal(server.handle.queueDelayMs(), 0);
+});
+
 test("a port in use rejects, and after close nothing leaves", async () => {
   const server = await start(["127.0.0.1"]);
   const listeners = [{ transport: "udp", address: "127.0.0.1", port: server.port }] as const;
