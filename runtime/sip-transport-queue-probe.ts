@@ -10,7 +10,7 @@ import type { Socket } from "node:dgram";
 const TOKEN_BYTES = 16;
 const FIRST_OCTET = 0xff;
 /** A probe that has not come back by then was dropped. */
-export const PROBE_LOST_MS = 3_000;
+export const PROBE_LOST_MS = 8_000;
 /** So many datagrams read meanwhile say that it was for a full queue, and not by a packet filter. */
 export const BUSY_DATAGRAMS = 100;
 

@@ -26,8 +26,8 @@ export interface SipStackSetting {
 
 /** How often the event loop and the sockets are asked how they do. */
 const LAG_PERIOD_MS = 100;
-/** Requests that wait longer have been sent three times over by when they are read. */
-const MAX_QUEUE_DELAY_MS = 2_000;
+/** Requests that wait longer have been sent four times over by when they are read. */
+const MAX_QUEUE_DELAY_MS = 4_000;
 
 export class SipStack {
   readonly #setting: SipStackSetting;
