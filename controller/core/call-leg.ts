@@ -20,7 +20,7 @@ import type { Secret } from "../../protocol/secret.ts";
 import { type Agreement, sameAgreement, saveAgreement } from "./agreement.ts";
 import type { Inspection, LegEffect, Report } from "./call-port.ts";
 import type { SavedDialog } from "./call-snapshot.ts";
-import { type Carrier, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.ts";
+import { type Carrier, carrierOf, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.ts";
 import { HeldMessages, isRequest } from "./held-messages.ts";
 import type { Content } from "./inspection.ts";
 import { judgeMatter } from "./judge-matter.ts";
@@ -39,7 +39,6 @@ import {
 import type { LegSession } from "./leg-session.ts";
 import type { Negotiation } from "./negotiation.ts";
 import { OwnedKeys } from "./owned-keys.ts";
-import { otherSide } from "./party.ts";
 import { sessionBody } from "./session-body.ts";
 import {
   CANCELLED,
@@ -109,13 +108,13 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   #take(input: LegInput, now: Millis): readonly LegEffect[] {
     switch (input.kind) {
       case "response":
-        return this.#receive({ kind: "response", by: "callee", message: input.response }, now);
       case "request":
-        return this.#receive(requestCarrier(input), now);
       case "request-response":
-        return this.#receive(this.#carrierOf(input), now);
       case "acknowledged":
-        return this.#receive({ kind: "ack", by: input.side, message: input.ack }, now);
+        return this.#receive(
+          carrierOf(input, (ref) => this.#negotiation.senderOf(ref)),
+          now,
+        );
       case "inspected":
         return this.#read(input.ref, input.inspection, now);
       case "put-result":
@@ -139,11 +138,6 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     const times = [work, stale, this.#negotiation.deadline(), this.#queue.deadline()];
     const set = times.filter((time) => time !== undefined);
     return set.length === 0 ? undefined : Math.min(...set);
-  }
-
-  #carrierOf({ ref, response }: LegInput & { kind: "request-response" }): Carrier {
-    const by = otherSide(this.#negotiation.senderOf(ref) ?? "caller");
-    return { kind: "request-response", by, ref, message: response };
   }
 
   #receive(carrier: Carrier, now: Millis): readonly LegEffect[] {
@@ -392,13 +386,6 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 }
 
 const ABSENT = { kind: "absent" } as const;
-
-const requestCarrier = ({ ref, side, request }: LegInput & { kind: "request" }): Carrier => ({
-  kind: "request",
-  by: side,
-  ref,
-  message: request,
-});
 
 const refuse = (ref: string, refusal: Refusal): LegEffect => ({
   kind: "refuse-request",

@@ -1,10 +1,11 @@
 /**
  * A message of one dialog that may bring an offer or an answer, and how it goes on. Pure.
  */
+import { assertNever } from "../../protocol/errors.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { headerValue, headerValues } from "../../protocol/sip/message.ts";
 import type { LegEffect } from "./call-port.ts";
-import type { Side } from "./party.ts";
+import { otherSide, type Side } from "./party.ts";
 
 /** Names the INVITE that began the call, beside the core's names for requests within dialogs. */
 export const INITIAL = "";
@@ -27,6 +28,41 @@ export type Carrier =
     }
   /** It has gone on already. */
   | { readonly kind: "ack"; readonly by: Side; readonly message: SipRequest };
+
+/** What a dialog is told of a message. */
+export type MessageInput =
+  /** To the INVITE that began the call. */
+  | { readonly kind: "response"; readonly response: SipResponse }
+  | {
+      readonly kind: "request";
+      readonly ref: string;
+      readonly side: Side;
+      readonly request: SipRequest;
+    }
+  | { readonly kind: "request-response"; readonly ref: string; readonly response: SipResponse }
+  /** It has gone on already. */
+  | { readonly kind: "acknowledged"; readonly side: Side; readonly ack: SipRequest };
+
+/** @param senderOf Who sent the request of that name, as far as it is known. */
+export function carrierOf(
+  input: MessageInput,
+  senderOf: (ref: string) => Side | undefined,
+): Carrier {
+  switch (input.kind) {
+    case "response":
+      return { kind: "response", by: "callee", message: input.response };
+    case "request":
+      return { kind: "request", by: input.side, ref: input.ref, message: input.request };
+    case "request-response": {
+      const by = otherSide(senderOf(input.ref) ?? "caller");
+      return { kind: "request-response", by, ref: input.ref, message: input.response };
+    }
+    case "acknowledged":
+      return { kind: "ack", by: input.side, message: input.ack };
+    default:
+      return assertNever(input);
+  }
+}
 
 /** What lets it go on. */
 export function forwardOf(carrier: Carrier): readonly LegEffect[] {

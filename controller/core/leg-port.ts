@@ -2,32 +2,20 @@
  * What a dialog of a call hears and stands on, and its limits. Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import type { PutResult } from "./agent-client-port.ts";
 import type { Agreement } from "./agreement.ts";
 import type { Inspection } from "./call-port.ts";
-import type { Carrier } from "./carrier.ts";
+import type { Carrier, MessageInput } from "./carrier.ts";
 import type { JudgeContext } from "./inspection.ts";
 import type { LegGateSetting } from "./leg-gate.ts";
 import type { Role } from "./negotiation.ts";
-import type { Side } from "./party.ts";
 
 /** From an answer's arrival to its forwarding, opened and applied or not. */
 export const ANSWER_TIMEOUT_MS = 500;
 /** How long the opening of an offer may take. */
 export const INSPECTION_TIMEOUT_MS = 2_000;
 export type LegInput =
-  /** To the INVITE that began the call. */
-  | { readonly kind: "response"; readonly response: SipResponse }
-  | {
-      readonly kind: "request";
-      readonly ref: string;
-      readonly side: Side;
-      readonly request: SipRequest;
-    }
-  | { readonly kind: "request-response"; readonly ref: string; readonly response: SipResponse }
-  /** It has gone on already. */
-  | { readonly kind: "acknowledged"; readonly side: Side; readonly ack: SipRequest }
+  | MessageInput
   | { readonly kind: "inspected"; readonly ref: string; readonly inspection: Inspection }
   | {
       readonly kind: "put-result";
