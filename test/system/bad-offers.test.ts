@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type ForgedBob, openForgedBob } from "../../lab/forged-bob.ts";
 import {
   CONTROLLER_LABEL,
@@ -61,6 +62,9 @@ after(async () => {
 });
 
 /** Proved with packets, and read from the kernel for ports that no firewall of ours guards. */
+const CLOSE_TIMEOUT_MS = 5_000;
+const CLOSE_POLL_MS = 20;
+
 async function assertNothingOpened(): Promise<void> {
   assert.deepEqual(readKernelCounters(stage.network), []);
   const matrix = await probeMatrix(stage.probes, MEDIA_PORTS);
@@ -286,5 +290,13 @@ test("after all that, a good offer opens its pinholes and its refusal by bob clo
   };
   assert.equal((await send(invite)).status, 486);
   assert.equal(duringCall, true);
+  await untilClosed();
   await assertNothingOpened();
 });
+
+/** The refusal does not wait for the gateway: the last hole goes a moment after it. */
+async function untilClosed(): Promise<void> {
+  const giveUpAt = Date.now() + CLOSE_TIMEOUT_MS;
+  while (readKernelCounters(stage.network).length > 0 && Date.now() < giveUpAt)
+    await sleep(CLOSE_POLL_MS);
+}
