@@ -43,6 +43,8 @@ interface OwnSocket {
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 /** Datagrams waiting for a kernel that takes no more. */
 const MAX_SEND_QUEUE_BYTES = 8 * 1024 * 1024;
+/** The source port of whoever wants no answer (RFC 768); the kernel delivers it, and sends nothing there. */
+const NO_PORT = 0;
 const NO_IDENTITIES: readonly string[] = [];
 
 export class DatagramTransport {
@@ -127,7 +129,7 @@ export class DatagramTransport {
     port: number,
     settle: Settle | undefined,
   ): void {
-    if (this.#closing || socket.getSendQueueSize() > MAX_SEND_QUEUE_BYTES) {
+    if (this.#closing || port === NO_PORT || socket.getSendQueueSize() > MAX_SEND_QUEUE_BYTES) {
       fail("UDP socket takes no more", settle);
       return;
     }
@@ -181,6 +183,10 @@ export class DatagramTransport {
     const { counters, rate, onMessage } = this.#setting;
     if (this.#closing || own.probe.isBack(octets, clock)) return;
     counters.received += 1;
+    if (port === NO_PORT) {
+      counters.malformed += 1;
+      return;
+    }
     if (rate.isLimited && !rate.admit(address, clock())) {
       counters.overRate += 1;
       return;

@@ -1,5 +1,6 @@
 /** SIP over UDP, on real sockets of the loopback interface. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { after, test } from "node:test";
@@ -70,6 +71,44 @@ const message = (body = ""): SipRequest =>
   sampleRequest("MESSAGE", { body: Buffer.from(body, "latin1") });
 const udp = (port: number, address = "127.0.0.1") => ({ transport: "udp", address, port }) as const;
 const bodyOf = ({ message: { body } }: SipArrival): string => body.toString("latin1");
+
+test("nothing goes to port 0, and nothing breaks", async () => {
+  const { handle, failures } = await start(["127.0.0.1"]);
+  for (const to of ["udp/0/0/127.0.0.1", udp(0)])
+    await assert.rejects(handle.send(message(), to), /takes no more/);
+  handle.post(message(), "udp/0/0/127.0.0.1", "c|key");
+  handle.post(message(), "udp/0/0/127.0.0.1");
+  await new Promise(setImmediate);
+  assert.deepEqual(failures, ["c|key"]);
+});
+
+/** Sends datagrams whose source port is 0, as no socket of its own would. */
+const FROM_PORT_0 = `
+import socket, struct, sys
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+for text in sys.argv[2:]:
+    octets = bytes.fromhex(text)
+    raw.sendto(struct.pack("!HHHH", 0, int(sys.argv[1]), 8 + len(octets), 0) + octets, ("127.0.0.1", 0))
+`;
+
+test("whoever sends from port 0 gets no answer and harms nobody", {
+  skip: process.getuid?.() !== 0 && "raw sockets are for root",
+}, async () => {
+  const server = await start(["127.0.0.1"]);
+  const stun = Buffer.from("000100002112a442000102030405060708090a0b", "hex");
+  const unreadable = Buffer.from(
+    "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\n\r\n",
+  );
+  const octets = [stun, unreadable, serializeMessage(message())].map((each) =>
+    each.toString("hex"),
+  );
+  execFileSync("python3", ["-c", FROM_PORT_0, String(server.port), ...octets]);
+  const client = await rawSocket();
+  client.send(serializeMessage(message("good")), server.port);
+  const [arrival] = await server.come(1);
+  assert.equal(arrival === undefined ? "" : bodyOf(arrival), "good");
+  assert.equal(server.handle.counters.malformed, octets.length);
+});
 
 for (const address of ["127.0.0.1", "::1"])
   test(`a message there and its answer back from the same socket, ${address}`, async () => {
