@@ -95,7 +95,7 @@ const route = z.strictObject({
   host: domain.optional(),
   /** Absent: by SRV, or the transport's own. */
   port: port.optional(),
-  /** Who may send from there beside the address: URIs or DNS names of TLS certificates. */
+  /** URIs of TLS certificates, one of which whoever sends from there must show. */
   identities: z.array(z.string().min(1)).default([]),
   from: z.array(prefix).default([]),
   /** Whom it may call: own `users`, or domains of other routes. */
@@ -143,7 +143,8 @@ const sessionTimer = z
 
 const limits = z.strictObject({
   calls: count.default(10_000),
-  transactions: count.default(20_000),
+  /** 64*T1 of all that comes: at 1000 calls/s some 100,000. */
+  transactions: count.default(100_000),
   /** Messages from one address in the long run; more are dropped. Absent: no such limit. */
   requestsPerSecond: count.optional(),
   /** New calls get 503 while the event loop lags behind by more. */

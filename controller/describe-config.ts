@@ -35,7 +35,7 @@ function listenerOf({ transport, address, port, clientCertificates }: ListenerRo
 function routeOf(row: RouteRow): string {
   const { domain, transport, address, host = "", port, to, from, identities, trusted } = row;
   const place = address === undefined ? host : bracketed(address);
-  const known = [address ?? host, ...from, ...identities];
+  const known = identities.length === 0 ? [address ?? host, ...from] : identities;
   return [
     `${domain} to ${transport} ${place}${port === undefined ? "" : `:${port}`}`,
     to.length === 0 ? "sends nothing here" : `${known.join(", ")} may call ${to.join(", ")}`,

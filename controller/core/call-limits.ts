@@ -8,7 +8,8 @@ import { RETRY_AFTER_S } from "./verdict.ts";
 
 export interface CallLimits {
   readonly maxCalls: number;
-  readonly calls: { readonly size: number; callsOf(aor: string): number };
+  /** Those that run, not those that ended a while ago. */
+  readonly calls: { readonly running: number; callsOf(aor: string): number };
   /** The caller has a call of the same name that is not over (RFC 3261 §16.3 item 4). */
   readonly isRunning: boolean;
 }
@@ -17,7 +18,7 @@ export interface CallLimits {
 export function admitCall(placing: Placing, limits: CallLimits): Rejection | undefined {
   if (limits.isRunning) return rejection(482);
   if (placing.emergency) return undefined;
-  if (limits.calls.size >= limits.maxCalls)
+  if (limits.calls.running >= limits.maxCalls)
     return rejection(503, [["Retry-After", String(RETRY_AFTER_S)]]);
   const { users, caller } = placing;
   const full = users.find(

@@ -26,6 +26,7 @@ import type {
   ControllerRules,
   ControllerSetting,
 } from "./controller-port.ts";
+import { isOutside } from "./dialog-guard.ts";
 import { DialogTable } from "./dialog-table.ts";
 import { type ForwardEffect, Forwards } from "./forwards.ts";
 import { Gatekeeper } from "./gatekeeper.ts";
@@ -40,7 +41,7 @@ import { Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { type Decision, Triage } from "./triage.ts";
 
-/** Calls known at one time, those that ended a while ago included. */
+/** Calls that run at one time. */
 export const MAX_CALLS = 10_000;
 /** 64*T1, as long as T1 is what RFC 3261 says. */
 export const ACCEPTED_MS = 32_000;
@@ -127,10 +128,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "recording-refused":
         return this.#calls.run(this.#calls.ofSession(input.session), input, now);
       case "located":
-        return (
-          this.#relays.located(input.ref, input.targets) ??
-          this.#settle(this.#forwards.located(input.ref, input.targets, now), now)
-        );
+        return this.#located(input, now);
       case "flow-closed":
         return this.#loseFlow(input.flow);
       case "reload":
@@ -251,6 +249,21 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
 
   #loseFlow(flow: FlowId): readonly ControllerEffect[] {
     return this.#registrations.dropFlow(flow);
+  }
+
+  /** Names that strangers choose lead outside or nowhere; those of our own routes, where they say. */
+  #located(
+    { ref, targets }: ControllerInput & { kind: "located" },
+    now: Millis,
+  ): readonly ControllerEffect[] {
+    const isTrusted = this.#forwards.isToTrunk(ref);
+    const allowed = isTrusted
+      ? targets
+      : targets.filter(({ address }) => isOutside(this.#site, address));
+    return (
+      this.#relays.located(ref, allowed) ??
+      this.#settle(this.#forwards.located(ref, allowed, now), now)
+    );
   }
 
   /** Hands responses to whoever the request was for. */

@@ -46,7 +46,7 @@ export function destinationOf(
   neighbourhood: Neighbourhood,
 ): Destination {
   const { emergency } = policy;
-  if (emergency !== undefined && isEmergencyUri(request.uri, policy)) {
+  if (emergency !== undefined && isForHelp(request.uri, policy, neighbourhood)) {
     const trunk = neighbourhood.trunkOfDomain(emergency.trunk);
     return trunk === undefined ? NOT_FOUND : { kind: "emergency", trunk };
   }
@@ -57,6 +57,16 @@ export function destinationOf(
   if (neighbourhood.isOwnDomain(host) || neighbourhood.isOwnUri(uri.value))
     return user === undefined ? { kind: "self" } : { kind: "user", aor: aorOf(uri.value) };
   return foreign(request, policy, neighbourhood);
+}
+
+/** A number is one of ours to dial only in our own domains. */
+function isForHelp(uri: string, policy: Known, neighbourhood: Neighbourhood): boolean {
+  if (!isEmergencyUri(uri, policy)) return false;
+  if (!isSipScheme(uri)) return true;
+  const read = parsed(() => parseSipUri(uri));
+  return (
+    read.ok && (neighbourhood.isOwnDomain(read.value.host) || neighbourhood.isOwnUri(read.value))
+  );
 }
 
 /** A Route of the sender's own choice leads to a trunk, or wherever DNS may lead. */

@@ -118,7 +118,8 @@ const isLiteral = ({ address }: Target): boolean => parsed(() => parseAddress(ad
  * A trunk, the place that the party was seen at, or any place outside: what a sender writes into
  * Route and Request-URI sends nothing back inside, nor to ourselves.
  */
-function permitted({ neighbourhood, media }: Site, leg: Leg, target: Target): Target | undefined {
+function permitted(site: Site, leg: Leg, target: Target): Target | undefined {
+  const { neighbourhood } = site;
   const trunk = neighbourhood.trunkOfTarget(target);
   if (trunk?.place.kind === "address") {
     const { address, port } = trunk.place;
@@ -129,11 +130,18 @@ function permitted({ neighbourhood, media }: Site, leg: Leg, target: Target): Ta
   const text = canonicalAddress(address);
   if (text === leg.peer.address && !neighbourhood.isOwnUri(uriOf(target)))
     return { ...rest, address: text };
+  return isOutside(site, address) ? target : undefined;
+}
+
+/** False for what nobody may be sent to by his own or a stranger's word: inside, or ourselves. */
+export function isOutside({ neighbourhood, media }: Site, address: string): boolean {
   const read = parsed(() => parseAddress(address));
-  if (!read.ok || isForbiddenMediaAddress(read.value)) return undefined;
-  const inside = media?.protectedPrefixes.some((prefix) => prefixContains(prefix, read.value));
-  const own = neighbourhood.isOwnAddress(text) || media?.gatewayAddresses.includes(text) === true;
-  return inside === true || own ? undefined : target;
+  if (!read.ok || isForbiddenMediaAddress(read.value)) return false;
+  const { text } = read.value;
+  if (neighbourhood.isOwnAddress(text)) return false;
+  if (media === undefined) return true;
+  const inside = media.protectedPrefixes.some((prefix) => prefixContains(prefix, read.value));
+  return !inside && !media.gatewayAddresses.includes(text);
 }
 
 const uriOf = ({ address: host, port }: Target) =>

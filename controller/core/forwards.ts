@@ -10,13 +10,12 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import type { IdentityChange } from "../../protocol/sip/asserted-identity.ts";
 import { AvoidedTargets } from "../../protocol/sip/avoided-targets.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
-import { MAX_BREADTH_EXCEEDED, maxBreadth, shareBreadth } from "../../protocol/sip/max-breadth.ts";
-import { headerValue, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
+import { MAX_BREADTH_EXCEEDED } from "../../protocol/sip/max-breadth.ts";
+import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { forwardResponse } from "../../protocol/sip/proxy.ts";
 import {
   ResponseContext,
@@ -25,6 +24,7 @@ import {
 } from "../../protocol/sip/response-context.ts";
 import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import { clientKey } from "../../protocol/sip/transaction-key.ts";
+import { breadthsOf, NO_BREADTHS, withBreadth } from "./branch-breadth.ts";
 import type { ControllerEffect } from "./controller-port.ts";
 import { leavingRequest } from "./forward.ts";
 import { amendedResponse, amendment } from "./identity.ts";
@@ -36,11 +36,8 @@ import {
   type RoutePlan,
   type Whom,
 } from "./next-hops.ts";
+import { isTooLong } from "./request-bytes.ts";
 import { type Sender, transaction } from "./sender.ts";
-import { parsed } from "./verdict.ts";
-
-/** Above it a request goes over TCP, since it would be cut on its way (RFC 3261 §18.1.1). */
-export const MAX_DATAGRAM_REQUEST_BYTES = 1300;
 
 export interface Forwarding<Owner> {
   /** Its server transaction, which names the forward. */
@@ -154,6 +151,12 @@ export class Forwards<Owner> {
     return this.#run(forward, { kind: "start", groups }, now);
   }
 
+  /** Whether a request waits for the servers of one of our own routes. */
+  isToTrunk(key: string): boolean {
+    const plan = this.#byKey.get(key)?.forwarding.plan;
+    return plan?.kind === "locate" && plan.whom.trunk !== undefined;
+  }
+
   /** What DNS said; nothing when the request was cancelled meanwhile. */
   located(key: string, targets: readonly Target[], now: Millis): readonly ForwardEffect<Owner>[] {
     const forward = this.#byKey.get(key);
@@ -254,7 +257,7 @@ export class Forwards<Owner> {
     switch (effect.kind) {
       case "forward": {
         const { branch, target } = effect;
-        const byStream = this.#isTooLong(forwarding.request, target);
+        const byStream = this.#goesByStream(forwarding.request, target);
         return (
           (byStream ? this.#leave(forward, branch, target, true) : undefined) ??
           this.#leave(forward, branch, target, false) ??
@@ -320,11 +323,11 @@ export class Forwards<Owner> {
   }
 
   /** A flow stays what it is: whoever registered by UDP is reached by it alone. */
-  #isTooLong(request: SipRequest, { to }: NextHop): boolean {
+  #goesByStream(request: SipRequest, { to }: NextHop): boolean {
     return (
       typeof to !== "string" &&
       to.transport === "udp" &&
-      bytesOf(request) > MAX_DATAGRAM_REQUEST_BYTES - ADDED_BYTES &&
+      isTooLong(request) &&
       this.#setting.neighbourhood().hasTransport("tcp")
     );
   }
@@ -334,48 +337,6 @@ export class Forwards<Owner> {
     this.#deadlines.set(forwarding.key, undefined);
     for (const key of keys) this.#byClient.delete(key);
   }
-}
-
-const NO_CHANGE: Partial<IdentityChange> = {};
-const NO_BREADTHS: readonly number[] = [];
-const MAX_BREADTH = "max-breadth";
-
-/** The breadth of each branch, in the order in which they begin; undefined if it does not suffice. */
-function breadthsOf(request: SipRequest, groups: HopGroups): readonly number[] | undefined {
-  const isNamed = headerValue(request, MAX_BREADTH) !== undefined;
-  if (!isNamed && groups.every((group) => group.length < 2)) return NO_BREADTHS;
-  const breadth = parsed(() => maxBreadth(request));
-  if (!breadth.ok) return undefined;
-  const breadths: number[] = [];
-  for (const { length } of groups) {
-    const shares = shareBreadth(breadth.value, length);
-    if (shares === undefined) return undefined;
-    breadths.push(...shares);
-  }
-  return breadths;
-}
-
-function withBreadth(
-  change: IdentityChange | undefined,
-  breadth: number | undefined,
-): Partial<IdentityChange> {
-  if (breadth === undefined) return change ?? NO_CHANGE;
-  const { isWithheld, added = [] } = change ?? NO_CHANGE;
-  return {
-    isWithheld: (name) => name === MAX_BREADTH || isWithheld?.(name) === true,
-    added: [...added, { name: "Max-Breadth", value: String(breadth) }],
-  };
-}
-
-/** Via and two Record-Routes of ours, in round numbers. */
-const ADDED_BYTES = 300;
-/** Colon, space and CRLF. */
-const ROW_BYTES = 4;
-
-function bytesOf({ method, uri, headers, body }: SipRequest): number {
-  let bytes = method.length + uri.length + 12 + body.length;
-  for (const { name, value } of headers) bytes += name.length + value.length + ROW_BYTES;
-  return bytes;
 }
 
 function overTcp({ address, port }: Target): Target {

@@ -121,14 +121,20 @@ export class Neighbourhood {
     return this.#trunkOfDomain.get(domain.toLowerCase());
   }
 
-  /** The trunk that speaks, by its address and transport (its port may be any) or its certificate. */
+  /**
+   * The trunk that speaks: by its certificate, where its route names any, else by its address and
+   * transport; its port may be any.
+   */
   trunkOfPeer({ transport, address, identities }: Peer): Trunk | undefined {
+    const isShown = (trunk: Trunk): boolean =>
+      identities.some((uri) => trunk.identities.includes(uri));
     const known = this.#trunkOfSource.get(`${transport}|${address}`);
-    if (known !== undefined) return known;
+    if (known !== undefined)
+      return known.identities.length === 0 || isShown(known) ? known : undefined;
     return this.#trunks.find(
       (trunk) =>
         trunk.transport === transport &&
-        (identities.some((uri) => trunk.identities.includes(uri)) || isWithin(trunk.from, address)),
+        (trunk.identities.length === 0 ? isWithin(trunk.from, address) : isShown(trunk)),
     );
   }
 

@@ -256,7 +256,7 @@ test("what a configuration does is said line by line", () => {
     "emergency     urn:service:sos, 112 to psap.example.com, whatever else fails",
     "asks DNS      10.30.0.53, for any domain",
     "session timer 1800 s, not below 90 s",
-    "limits        10000 calls, 20000 transactions, 50 requests/s a peer, 503 for new calls when 500 ms behind",
+    "limits        10000 calls, 100000 transactions, 50 requests/s a peer, 503 for new calls when 500 ms behind",
     "recording     every opened call, or it is refused",
   ])
     assert.ok(text.split("\n").includes(line), line);

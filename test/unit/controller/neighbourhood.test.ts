@@ -126,6 +126,9 @@ test("a trunk is known by its address, its prefixes or its certificate, each by 
   const far = { transport: "tls", address: "192.0.2.9" };
   assert.equal(domainOf({ ...far, identities }), "chicago.example.com");
   assert.equal(domainOf({ ...far, identities: ["sip:eve.example.com"] }), undefined);
+  const near = { transport: "tls", address: "10.40.0.2" };
+  assert.equal(domainOf({ ...near, identities }), "chicago.example.com");
+  assert.equal(domainOf(near), undefined, "its address alone does not do");
 });
 
 const kindOf = (sketch: object, policy: Partial<SipPolicy> = {}) => {
@@ -174,6 +177,10 @@ for (const [uri, is] of EMERGENCY_URIS)
     assert.equal(isEmergencyUri(uri, { anyDomain: false }), false);
     if (is) assert.equal(kindOf({ uri }, EMERGENCY), "emergency");
   });
+
+test("a number of another domain is that domain's affair", () => {
+  assert.equal(kindOf({ uri: "sip:112@biloxi.example.com" }, EMERGENCY), "trunk");
+});
 
 test("an emergency route that is no more leads nowhere", () => {
   assert.equal(kindOf({ uri: "urn:service:sos" }, { ...EMERGENCY, trunks: [] }), "nowhere");
