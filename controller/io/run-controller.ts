@@ -27,6 +27,7 @@ import type {
   ControllerRules,
 } from "../core/controller-port.ts";
 import { isEmergencyUri } from "../core/destination.ts";
+import { Rehearsal } from "../core/rehearsal.ts";
 import type { Credentials } from "./credentials.ts";
 import { Gateway } from "./gateway.ts";
 import { rulesOf } from "./policies.ts";
@@ -57,6 +58,11 @@ const NONCE_KEY_BYTES = 32;
 /** How long a stop waits for requests that are on their way. */
 export const DRAIN_MS = 5_000;
 const DRAIN_POLL_MS = 50;
+
+/** Calls played before the first real one, and the time they may take altogether. */
+const REHEARSED_CALLS = 300;
+const REHEARSAL_MS = 1_000;
+const REHEARSAL_ROUND = 25;
 
 /** What a running controller cannot change. */
 const FIXED_TABLES = [
@@ -118,6 +124,7 @@ class ControllerShell implements RunningController {
 
   async start(): Promise<void> {
     const { config, credentials } = this.#loaded;
+    rehearse();
     const { bindings, calls, sessions } = this.#state.read();
     this.#controller.restore(bindings, calls);
     if (config.agent !== undefined)
@@ -213,5 +220,14 @@ class ControllerShell implements RunningController {
       const targets = located.kind === "found" ? located.targets : [];
       this.#core.feed({ kind: "located", ref, targets });
     });
+  }
+}
+
+function rehearse(): void {
+  const rehearsal = new Rehearsal(createRandomPool());
+  const endAt = performance.now() + REHEARSAL_MS;
+  for (let calls = 0; calls < REHEARSED_CALLS; calls += REHEARSAL_ROUND) {
+    rehearsal.play(REHEARSAL_ROUND);
+    if (performance.now() >= endAt) return;
   }
 }
