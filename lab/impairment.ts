@@ -42,7 +42,7 @@ export function impairLinks(
   const table = `table inet impairment {
     chain arriving {
       type filter hook input priority 0
-      udp dport ${SIP_PORTS} ${chance(lossPercent)} counter drop
+      iifname != "lo" udp dport ${SIP_PORTS} ${chance(lossPercent)} counter drop
     }
     chain leaving {
       type filter hook output priority 0
