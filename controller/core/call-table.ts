@@ -4,6 +4,7 @@
  */
 import type { Machine, Millis } from "../../protocol/machine.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
+import type { TimedRequest } from "../../protocol/sip/session-timer.ts";
 import type { CallEffect, CallInput } from "./call-port.ts";
 import type { CallId } from "./controller-port.ts";
 import type { DialogSet } from "./dialog-table.ts";
@@ -20,12 +21,14 @@ export interface CallMachine extends Machine<CallInput, CallEffect> {
   hasDialog(tag: string): boolean;
 }
 
-/** The INVITE of a call, as long as it can be answered. */
+/** The INVITE of a call. */
 export interface Beginning {
-  readonly invite: SipRequest;
   readonly serverKey: string;
-  readonly placing: Placing;
-  readonly from: Neighbour;
+  readonly timed: TimedRequest | undefined;
+  /** Until it has its final response. */
+  asked:
+    | { readonly invite: SipRequest; readonly placing: Placing; readonly from: Neighbour }
+    | undefined;
 }
 
 export interface CallRecord {

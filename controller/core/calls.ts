@@ -21,6 +21,7 @@ import { respond, type Sender } from "./sender.ts";
 import { SESSION_EXPIRED, SessionClock } from "./session-clock.ts";
 import type { Site } from "./site.ts";
 import type { Passing } from "./triage.ts";
+import type { Refusal } from "./verdict.ts";
 
 /** A request of a call's dialog, until its final response. */
 interface Passage {
@@ -214,15 +215,7 @@ export class Calls {
         return key === undefined ? [] : settle(forwards.cancel(key, now), now);
       }
       case "refuse":
-        return record.beginning === undefined
-          ? []
-          : [
-              this.#setting.sender.refuse(
-                record.beginning.invite,
-                record.beginning.serverKey,
-                effect.refusal,
-              ),
-            ];
+        return this.#refuse(record, effect.refusal);
       case "forward-request":
         return this.#forwardRequest(effect.ref, now);
       case "refuse-request": {
@@ -242,12 +235,20 @@ export class Calls {
     }
   }
 
+  #refuse({ beginning }: CallRecord, refusal: Refusal): readonly ControllerEffect[] {
+    if (beginning?.asked === undefined) return [];
+    const { invite } = beginning.asked;
+    beginning.asked = undefined;
+    return [this.#setting.sender.refuse(invite, beginning.serverKey, refusal)];
+  }
+
   #passBack(record: CallRecord, response: SipResponse, now: Millis): readonly ControllerEffect[] {
     if (record.beginning === undefined) return [];
-    const { serverKey, placing } = record.beginning;
+    const { serverKey, timed } = record.beginning;
+    if (response.status >= 200) record.beginning.asked = undefined;
     if (response.status < 200 || response.status >= 300) return [respond(serverKey, response)];
     const dialog = { call: record.id, tag: messageTag(response, "To") ?? "" };
-    return [respond(serverKey, this.#clock.pass(response, dialog, placing.timed, now))];
+    return [respond(serverKey, this.#clock.pass(response, dialog, timed, now))];
   }
 
   #passBackWithin(ref: string, response: SipResponse, now: Millis): readonly ControllerEffect[] {
@@ -265,8 +266,9 @@ export class Calls {
   }
 
   #forwardInvite(record: CallRecord, now: Millis): readonly ControllerEffect[] {
-    if (record.beginning === undefined) return [];
-    const { invite, serverKey, placing, from } = record.beginning;
+    if (record.beginning?.asked === undefined) return [];
+    const { serverKey } = record.beginning;
+    const { invite, placing, from } = record.beginning.asked;
     const { request, plan } = placing;
     const { forwards, settle } = this.#setting;
     const begun = forwards.begin(

@@ -2,11 +2,12 @@
  * A request as it leaves, and the refusals made here (RFC 3261 §16.6, §20.43, RFC 5658). Pure.
  * The body is the received object, octet for octet.
  */
-import { ownVia } from "../../protocol/sip/create-request.ts";
+import { newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { parseAuthValue } from "../../protocol/sip/credentials.ts";
 import { proxyBranch } from "../../protocol/sip/loop.ts";
 import type { HeaderRow, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
+import { messageTag } from "../../protocol/sip/name-addr.ts";
 import { forwardRequest } from "../../protocol/sip/proxy.ts";
 import { serializeWarning } from "../../protocol/sip/warning.ts";
 import type { Door, Neighbour, Neighbourhood } from "./neighbourhood.ts";
@@ -41,7 +42,7 @@ export function leavingRequest(leaving: Leaving): SipRequest | undefined {
   if (outgoing === undefined || incoming === undefined || sending === undefined) return undefined;
   if (isSecure(uri ?? request.uri) && sending.transport !== "tls") return undefined;
   const { transport, address, port } = sending;
-  const via = ownVia(transport, address, port, proxyBranch(request, random));
+  const via = ownVia(transport, address, port, branchFor(request, random));
   const isDropped = (name: string, value: string) =>
     (name === "proxy-authorization" && isOurs(value, neighbourhood)) || isWithheld?.(name) === true;
   return forwardRequest(request, {
@@ -55,6 +56,10 @@ export function leavingRequest(leaving: Leaving): SipRequest | undefined {
     ...(added === undefined ? undefined : { added }),
   });
 }
+
+/** Only what makes a new way can make a circle: a dialog's own runs where its first request ran. */
+const branchFor = (request: SipRequest, random: (size: number) => Buffer): string =>
+  messageTag(request, "To") === undefined ? proxyBranch(request, random) : newBranch(random);
 
 /** Both doors where they differ, the outgoing on top (RFC 5658 §6); SIPS stays so (§16.6 item 4). */
 function routesBack(uris: readonly string[], incoming: Door, outgoing: Door): readonly string[] {

@@ -72,7 +72,7 @@ interface Client {
 }
 
 interface Forward<Owner> {
-  readonly forwarding: Forwarding<Owner>;
+  forwarding: Forwarding<Owner>;
   readonly context: ResponseContext<NextHop>;
   /** By branch; undefined before the branch could leave. */
   readonly clients: (Client | undefined)[];
@@ -276,6 +276,7 @@ export class Forwards<Owner> {
           response.kind === "own"
             ? this.#setting.sender.own(forwarding.received, response)
             : response;
+        if (made.status >= 200) forward.forwarding = settled(forwarding);
         return [{ kind: "respond", forwarding, response: made }];
       }
       case "target-failed": {
@@ -338,6 +339,15 @@ export class Forwards<Owner> {
     for (const key of keys) this.#byClient.delete(key);
   }
 }
+
+/** Answered: only who it was for and from is still asked of it, for as long as 2xx may come again. */
+const settled = <Owner>(forwarding: Forwarding<Owner>): Forwarding<Owner> => {
+  const spent: SipRequest = { ...forwarding.received, headers: [], body: NO_BODY };
+  return { ...forwarding, received: spent, request: spent, plan: NO_PLAN };
+};
+
+const NO_BODY = Buffer.alloc(0);
+const NO_PLAN: RoutePlan = { kind: "groups", groups: [] };
 
 function overTcp({ address, port }: Target): Target {
   return { transport: "tcp", address, port };

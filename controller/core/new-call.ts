@@ -55,7 +55,11 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
     id,
     call,
     dialogs: dialogsOf(invite, origin, arrival, id),
-    beginning: { invite, serverKey, placing, from: arrival.peer },
+    beginning: {
+      serverKey,
+      timed: placing.timed,
+      asked: { invite, placing, from: arrival.peer },
+    },
     cseq: messageCSeq(invite).number,
     users: users.map(({ aor }) => aor),
     parties,
