@@ -20,7 +20,15 @@ import type { Secret } from "../../protocol/secret.ts";
 import { type Agreement, sameAgreement, saveAgreement } from "./agreement.ts";
 import type { Inspection, LegEffect, Report } from "./call-port.ts";
 import type { SavedDialog } from "./call-snapshot.ts";
-import { type Carrier, carrierOf, forwardOf, isRepeated, statusOf, viaOf } from "./carrier.ts";
+import {
+  type Carrier,
+  carrierOf,
+  forwardOf,
+  isRepeated,
+  refuse,
+  statusOf,
+  viaOf,
+} from "./carrier.ts";
 import { HeldMessages, isRequest } from "./held-messages.ts";
 import type { Content } from "./inspection.ts";
 import { judgeMatter } from "./judge-matter.ts";
@@ -43,7 +51,6 @@ import { sessionBody } from "./session-body.ts";
 import {
   CANCELLED,
   GLARE,
-  type Refusal,
   type RequestVerdict,
   refusalOf,
   type Verdict,
@@ -122,7 +129,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
       case "withdrawn":
         return this.#withdraw(input.ref, now);
       case "session-lost":
-        return this.session === undefined ? [] : this.#shut("gateway-refused", "lost");
+        return this.#lose(now);
       case "end":
         return this.#end(input.reason);
       case "tick":
@@ -328,6 +335,19 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
     return [...this.#close(reason), told];
   }
 
+  /** Nothing comes any more of what was asked for in it. */
+  #lose(now: Millis): readonly LegEffect[] {
+    if (this.session === undefined) return [];
+    const effects = this.#shut("gateway-refused", "lost");
+    if (this.#work.kind !== "opening") return effects;
+    const { matter } = this.#work;
+    this.#work = { kind: "idle" };
+    const left = isRefusable(matter)
+      ? this.#reject(matter, "gateway-refused", now)
+      : this.#pass(matter, now);
+    return [...effects, ...left, ...this.#advance(now)];
+  }
+
   #close(reason: string): readonly LegEffect[] {
     this.#known.forget();
     return this.#gate.close(reason);
@@ -386,9 +406,3 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 }
 
 const ABSENT = { kind: "absent" } as const;
-
-const refuse = (ref: string, refusal: Refusal): LegEffect => ({
-  kind: "refuse-request",
-  ref,
-  refusal,
-});

@@ -6,6 +6,7 @@ import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/mes
 import { headerValue, headerValues } from "../../protocol/sip/message.ts";
 import type { LegEffect } from "./call-port.ts";
 import { otherSide, type Side } from "./party.ts";
+import type { Refusal } from "./verdict.ts";
 
 /** Names the INVITE that began the call, beside the core's names for requests within dialogs. */
 export const INITIAL = "";
@@ -79,6 +80,12 @@ export function forwardOf(carrier: Carrier): readonly LegEffect[] {
       return [];
   }
 }
+
+export const refuse = (ref: string, refusal: Refusal): LegEffect => ({
+  kind: "refuse-request",
+  ref,
+  refusal,
+});
 
 /** The transaction that it is of. */
 export const viaOf = (carrier: Carrier): string =>

@@ -229,7 +229,7 @@ function assertEnds({ call, effects }: Play): void {
 }
 
 test("whatever comes in whatever order: only named places are open, and in the end none", () => {
-  fc.assert(plays, { numRuns: 600 });
+  fc.assert(plays, { numRuns: 300 });
 });
 
 /** Two parties that keep to RFC 3264: each offer is answered or refused before the next one. */
@@ -290,6 +290,6 @@ test("after each exchange exactly what was agreed on is open", () => {
         assert.deepEqual(openNow(call), expected(places.caller, places.callee));
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });

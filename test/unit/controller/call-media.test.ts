@@ -593,3 +593,18 @@ test("a recorder that refuses an answer shuts the dialog where recording is requ
     "forward 200 b1",
   ]);
 });
+
+test("what was asked for in a session that is lost is not waited for", () => {
+  const call = talking();
+  call.ask("INVITE", "caller", { body: clear(A, "audio 22000") });
+  assert.deepEqual(call.feed({ kind: "session-lost", session: "s1" }), [
+    "error session-lost s1",
+    "close s1 (lost)",
+    "error answer-shut gateway-refused",
+    "warn offer-refused gateway-refused",
+    "refuse q1 500",
+  ]);
+  const answered = placed();
+  answered.respond(200, { body: BOB, type: SDP_TYPE });
+  assert.equal(answered.feed({ kind: "session-lost", session: "s1" }).at(-1), "forward 200 b1");
+});
