@@ -5,7 +5,14 @@
  * connection is used or a new one made. A connection that a peer opened serves targets that name
  * just its address and port, never a host name: the name of a server was not checked on it.
  */
-import { createServer, isIPv6, type Server, type Socket, connect as tcpConnect } from "node:net";
+import {
+  createServer,
+  isIPv6,
+  type LookupFunction,
+  type Server,
+  type Socket,
+  connect as tcpConnect,
+} from "node:net";
 import {
   createServer as createTlsServer,
   type TLSSocket,
@@ -48,6 +55,7 @@ export interface StreamSetting {
   readonly limits: StreamLimits;
   readonly rate: MessageRate;
   readonly counters: SipTransportCounters;
+  readonly lookup: LookupFunction;
   readonly log: Logger | undefined;
 }
 
@@ -179,7 +187,8 @@ export class StreamTransport {
   #connect(target: Target, key: string): Flow {
     const { transport, address: host, port, serverName = host, localAddress } = target;
     const secure = transport === "tls";
-    const where = { host, port, ...(localAddress === undefined ? {} : { localAddress }) };
+    const { lookup } = this.#setting;
+    const where = { host, port, lookup, ...(localAddress === undefined ? {} : { localAddress }) };
     const socket = secure
       ? tlsConnect({ ...where, ...tlsClientOptions(this.#requireTls(), serverName) })
       : tcpConnect(where);

@@ -6,8 +6,7 @@
  * names are `udp/SOCKET/PORT/ADDRESS`. Sending resolves no names unless a target holds one.
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from "node:dgram";
-import { lookup as resolveName } from "node:dns";
-import { isIP, isIPv6 } from "node:net";
+import { isIP, isIPv6, type LookupFunction } from "node:net";
 import { readDatagram } from "../protocol/sip/datagram.ts";
 import type { FlowId, Peer, Target } from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
@@ -22,6 +21,7 @@ export interface DatagramSetting {
   readonly onMessage: (message: SipMessage, flow: FlowId, peer: Peer) => void;
   readonly rate: MessageRate;
   readonly counters: SipTransportCounters;
+  readonly lookup: LookupFunction;
   readonly log: Logger | undefined;
 }
 
@@ -76,8 +76,8 @@ export class DatagramTransport {
     if (typeof to === "string") this.#sendDown(message, to, settle);
     else if (isIP(to.address) !== 0) this.#sendTo(message, to, settle);
     else
-      resolveName(to.address, (error, address) => {
-        if (error !== null) settle?.(error, "");
+      this.#setting.lookup(to.address, {}, (error, address) => {
+        if (error !== null || typeof address !== "string") settle?.(error ?? new Error("name"), "");
         else this.#sendTo(message, { ...to, address }, settle);
       });
   }

@@ -13,6 +13,7 @@ import {
   type Target,
 } from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
+import { checkedLookup, type MayLeadTo } from "./checked-lookup.ts";
 import type { Logger } from "./logger.ts";
 import { newCounters, type SipTransportCounters } from "./sip-transport-counters.ts";
 import { MessageRate, type RateLimits } from "./sip-transport-rate.ts";
@@ -71,6 +72,8 @@ export interface SipTransportSetting {
   /** What was posted with this key did not leave, as far as one can tell. */
   readonly onFailed?: (key: string, error: Error) => void;
   readonly limits?: Partial<SipTransportLimits>;
+  /** Where the name of a target may lead; anywhere if absent. */
+  readonly mayLeadTo?: MayLeadTo;
   readonly log?: Logger;
 }
 
@@ -134,6 +137,7 @@ class SocketTransport implements SipTransportHandle {
         setting.onMessage({ message, flow, peer }),
       rate: new MessageRate({ messagesPerSecond, messageBurst }),
       counters: this.counters,
+      lookup: checkedLookup(setting.mayLeadTo ?? (() => true)),
       log: setting.log,
     };
     const { tls, onClosed } = setting;

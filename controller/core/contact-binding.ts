@@ -5,7 +5,7 @@
 import type { Millis } from "../../protocol/machine.ts";
 import { isForbiddenMediaAddress, parseAddress } from "../../protocol/net/address.ts";
 import type { FlowId, Peer } from "../../protocol/sip/flow.ts";
-import { serializeNameAddr } from "../../protocol/sip/name-addr.ts";
+import { parseNameAddr, serializeNameAddr } from "../../protocol/sip/name-addr.ts";
 import { parseSipUri, type SipUri, uriParam } from "../../protocol/sip/uri.ts";
 import type { Binding } from "./bindings.ts";
 import { isSameUri } from "./contact-uri.ts";
@@ -32,17 +32,23 @@ export function isBindingOf(binding: Binding, contact: SettledContact): boolean 
 export const isOutOfOrder = (binding: Binding, { callId, cseq }: RegisterRequest): boolean =>
   binding.callId === callId && cseq <= binding.cseq;
 
-/**
- * False for a contact that is no SIP URI, that would come back to ourselves, or that can be no
- * phone's address; loopback is one only for a phone on this machine.
- */
+/** False for a contact that is no SIP URI, or that leads where no phone is, by its Path or itself. */
 export function mayBind(
   contact: SettledContact,
+  path: readonly string[],
   peer: Peer,
   isOwn: (uri: SipUri) => boolean,
 ): boolean {
-  if (!isSipContact(contact)) return false;
-  const uri = parseSipUri(contact.uri);
+  const hops = [contact.uri, ...path.slice(0, 1).map((value) => parseNameAddr(value).uri)];
+  return isSipContact(contact) && hops.every((hop) => mayLeadTo(hop, peer, isOwn));
+}
+
+/**
+ * False for what would come back to ourselves, or can be no phone's nor proxy's address; loopback
+ * is one only for a phone on this machine.
+ */
+function mayLeadTo(text: string, peer: Peer, isOwn: (uri: SipUri) => boolean): boolean {
+  const uri = parseSipUri(text);
   if (isOwn(uri)) return false;
   const host = (uriParam(uri, "maddr") ?? uri.host).replace(/^\[(.*)\]$/, "$1");
   if (isLoopback(host)) return isLoopback(peer.address);

@@ -227,7 +227,8 @@ export class Registrar {
     if (kept.length > 1 && kept.some(({ regId }) => regId !== undefined)) return refused(400);
     if (!register.firstHopKnowsOutbound && wantsOutbound(register))
       return refused(439, [], "First Hop Lacks Outbound Support");
-    if (kept.some((contact) => !mayBind(contact, peer, this.#setting.isOwn))) return refused(403);
+    if (kept.some((contact) => !mayBind(contact, register.path, peer, this.#setting.isOwn)))
+      return refused(403);
     const tooLong = kept.some((contact) => contactBytes(contact, register) > MAX_BINDING_BYTES);
     return tooLong ? refused(403) : undefined;
   }

@@ -2,6 +2,7 @@
  * The SIP side of a running controller: transport and transactions (RFC 3261 §17, §18), and the
  * watch over how far the event loop is behind. Touches sockets, timers and the clock.
  */
+import { isForbiddenMediaAddress, parseAddress } from "../../protocol/net/address.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { DEFAULT_SIP_TIMERS, type SipTimers } from "../../protocol/sip/transaction.ts";
@@ -54,6 +55,7 @@ export class SipStack {
   async listen(): Promise<void> {
     const { config, tls, log, onClosed } = this.#setting;
     const { requestsPerSecond } = config.limits;
+    const own = new Set(config.listen.map(({ address }) => parseAddress(address).text));
     this.#transport = await createSipTransport({
       listeners: config.listen,
       ...(tls === undefined ? {} : { tls }),
@@ -71,6 +73,10 @@ export class SipStack {
       ...(requestsPerSecond === undefined
         ? {}
         : { limits: { messagesPerSecond: requestsPerSecond } }),
+      mayLeadTo: (text) => {
+        const address = parseAddress(text.replace(/%.*/, ""));
+        return !isForbiddenMediaAddress(address) && !own.has(address.text);
+      },
       log,
     });
     this.#watchLag();

@@ -153,6 +153,15 @@ const FRESH: readonly Row[] = [
   { item: "by maddr, too", parts: { contacts: [`<${URI};maddr=224.0.1.75>`] }, status: 403 },
   { item: "loopback from afar", parts: { contacts: ["<sip:x@127.0.0.1>"] }, status: 403 },
   { item: "IPv6 loopback from afar", parts: { contacts: ["<sip:x@[::1]>"] }, status: 403 },
+  {
+    item: "a Path to loopback from afar",
+    parts: {
+      contacts: [CONTACT],
+      vias: 2,
+      rows: ["Path: <sip:127.0.0.1:22;transport=tcp;lr>", "Supported: path"],
+    },
+    status: 403,
+  },
   { item: "localhost from afar", parts: { contacts: ["<sip:x@localhost>"] }, status: 403 },
   {
     item: "more contacts than a user may have",
