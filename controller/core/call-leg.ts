@@ -44,7 +44,7 @@ import {
   type Task,
   type Work,
 } from "./leg-port.ts";
-import type { LegSession } from "./leg-session.ts";
+import type { LegSession, Wanted } from "./leg-session.ts";
 import type { Negotiation } from "./negotiation.ts";
 import { OwnedKeys } from "./owned-keys.ts";
 import { sessionBody } from "./session-body.ts";
@@ -118,10 +118,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
       case "request":
       case "request-response":
       case "acknowledged":
-        return this.#receive(
-          carrierOf(input, (ref) => this.#negotiation.senderOf(ref)),
-          now,
-        );
+        return this.#receive(carrierOf(input, this.#negotiation), now);
       case "inspected":
         return this.#read(input.ref, input.inspection, now);
       case "put-result":
@@ -140,8 +137,8 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
   }
 
   deadline(): Millis | undefined {
-    const work = this.#work.kind === "idle" ? undefined : this.#work.until;
-    const stale = this.#isRestored && this.#isStale() ? 0 : undefined;
+    const work = "until" in this.#work ? this.#work.until : undefined;
+    const stale = this.#isRestored && !this.#gate.has(this.#wanted) ? 0 : undefined;
     const times = [work, stale, this.#negotiation.deadline(), this.#queue.deadline()];
     const set = times.filter((time) => time !== undefined);
     return set.length === 0 ? undefined : Math.min(...set);
@@ -173,7 +170,7 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   #begin(task: Task, now: Millis): readonly LegEffect[] {
     const { carrier } = task;
-    const body = statusOf(carrier) >= 300 ? ABSENT : sessionBody(carrier.message);
+    const body = sessionBody(carrier.message);
     const role = this.#negotiation.roleOf(carrier, body.kind !== "absent");
     if (carrier.kind === "request") {
       if (role.kind === "glare") return [refuse(carrier.ref, GLARE)];
@@ -381,28 +378,22 @@ export class CallLeg implements Machine<LegInput, LegEffect> {
 
   /** Between two messages nothing is open that is not wanted. */
   #narrow(): readonly LegEffect[] {
-    return this.#isStale()
-      ? this.#gate.narrow(wantedOf(this.#negotiation, this.#setting.rules))
-      : [];
-  }
-
-  #isStale(): boolean {
-    if (this.#work.kind !== "idle" || this.session === undefined) return false;
-    return !this.#gate.has(wantedOf(this.#negotiation, this.#setting.rules));
+    if (this.#work.kind !== "idle" || this.session === undefined) return [];
+    return this.#gate.narrow(this.#wanted);
   }
 
   #liveKeys(): readonly Secret[] {
-    const { kept, pending } = this.#negotiation;
     const next = this.#work.kind === "opening" ? (this.#work.agreement?.secrets ?? []) : [];
-    const firstKeys = [this.#firstKey, pending?.offer?.firstKey];
-    const ceks = firstKeys.flatMap((key) => (key === undefined ? [] : [key.cek]));
-    return [...kept.flatMap(({ secrets }) => secrets), ...next, ...ceks];
+    const own = this.#firstKey === undefined ? [] : [this.#firstKey.cek];
+    return [...this.#negotiation.secrets, ...next, ...own];
+  }
+
+  get #wanted(): Wanted {
+    return wantedOf(this.#negotiation, this.#setting.rules);
   }
 
   #report(level: Report["level"], event: Report["event"], verdict: Verdict): Report {
-    const { session } = this;
-    return { kind: "report", level, event, verdict, ...(session === undefined ? {} : { session }) };
+    const named = this.session === undefined ? {} : { session: this.session };
+    return { kind: "report", level, event, verdict, ...named };
   }
 }
-
-const ABSENT = { kind: "absent" } as const;

@@ -44,10 +44,10 @@ export type MessageInput =
   /** It has gone on already. */
   | { readonly kind: "acknowledged"; readonly side: Side; readonly ack: SipRequest };
 
-/** @param senderOf Who sent the request of that name, as far as it is known. */
+/** @param requests Who sent the request of a name, as far as it is known. */
 export function carrierOf(
   input: MessageInput,
-  senderOf: (ref: string) => Side | undefined,
+  requests: { senderOf(ref: string): Side | undefined },
 ): Carrier {
   switch (input.kind) {
     case "response":
@@ -55,7 +55,7 @@ export function carrierOf(
     case "request":
       return { kind: "request", by: input.side, ref: input.ref, message: input.request };
     case "request-response": {
-      const by = otherSide(senderOf(input.ref) ?? "caller");
+      const by = otherSide(requests.senderOf(input.ref) ?? "caller");
       return { kind: "request-response", by, ref: input.ref, message: input.response };
     }
     case "acknowledged":

@@ -9,6 +9,7 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
+import type { Secret } from "../../protocol/secret.ts";
 import type { Agreement, Offer } from "./agreement.ts";
 import { type Carrier, INITIAL, isBinding, statusOf, viaOf } from "./carrier.ts";
 import type { Side } from "./party.ts";
@@ -97,12 +98,13 @@ export class Negotiation {
     return this.#pending;
   }
 
-  /** What it may yet come back to. */
-  get kept(): readonly (Agreement | Offer)[] {
+  /** Every key of what counts, or may yet be come back to. */
+  get secrets(): readonly Secret[] {
     const before = [...this.#open.values()].map((request) => request.before);
-    return [this.#agreed, this.former, this.#pending?.offer, ...before].filter(
-      (each) => each !== undefined,
-    );
+    const offer = this.#pending?.offer;
+    const kept = [this.#agreed, this.former, offer, ...before];
+    const cek = offer?.firstKey?.cek;
+    return [...kept.flatMap((each) => each?.secrets ?? []), ...(cek === undefined ? [] : [cek])];
   }
 
   deadline(): Millis | undefined {
