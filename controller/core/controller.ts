@@ -248,6 +248,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   }
 
   #loseFlow(flow: FlowId): readonly ControllerEffect[] {
+    this.#dialogs.closeFlow(flow);
     return this.#registrations.dropFlow(flow);
   }
 

@@ -13,7 +13,7 @@ import { firstValue, type SipRequest } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { nextUri } from "./destination.ts";
-import { type DialogPlace, type Leg, receiverOf } from "./dialog-table.ts";
+import type { DialogPlace, Leg } from "./dialog-table.ts";
 import { aorOfUri } from "./gatekeeper.ts";
 import { hopTo, type NextHop, type RoutePlan } from "./next-hops.ts";
 import { type Rejection, rejection } from "./sender.ts";
@@ -73,10 +73,9 @@ const isEnough = ({ whom }: Leg, { method }: SipRequest, { peer }: Arrival): boo
 /** How the other party is reached; undefined if nothing that may be asked leads there. */
 export function wayToParty(
   site: Site,
-  place: DialogPlace,
+  leg: Leg | undefined,
   request: SipRequest,
 ): RoutePlan | undefined {
-  const leg = receiverOf(place);
   const hop = parsed(() => nextHop(request));
   if (leg === undefined || !hop.ok) return undefined;
   const routed = firstValue(request, "Route") !== undefined;

@@ -45,10 +45,13 @@ export interface DialogPlace {
 
 /** Dialogs that one request may make. */
 export const MAX_CALLEES = 16;
+/** Connections that are known to be gone; one that is forgotten is tried in vain. */
+export const MAX_CLOSED_FLOWS = 10_000;
 
 export class DialogTable {
   readonly #sets = new Map<string, DialogSet>();
   readonly #ends = new DeadlineQueue();
+  readonly #closed = new Set<FlowId>();
 
   get size(): number {
     return this.#sets.size;
@@ -84,6 +87,20 @@ export class DialogTable {
     if (made?.callees.has(other) === true) return made;
     const taken = this.#sets.get(keyOf(callId, other));
     return taken?.callees.has(one) === true ? taken : undefined;
+  }
+
+  /** A connection is gone: no party is reached by it any more. */
+  closeFlow(flow: FlowId): void {
+    this.#closed.add(flow);
+    const [oldest] = this.#closed;
+    if (this.#closed.size > MAX_CLOSED_FLOWS && oldest !== undefined) this.#closed.delete(oldest);
+  }
+
+  /** The other party of a request's dialog, without a connection that is gone. */
+  receiverOf(place: DialogPlace): Leg | undefined {
+    const leg = receiverOf(place);
+    if (leg?.flow !== undefined && this.#closed.has(leg.flow)) leg.flow = undefined;
+    return leg;
   }
 
   /** Prolongs a dialog of no call. */

@@ -22,7 +22,7 @@ import type { Binding } from "./bindings.ts";
 import { bodyKind } from "./body-kind.ts";
 import { type Destination, destinationOf, isEmergencyUri } from "./destination.ts";
 import { challenged, strangerTo, wayToParty } from "./dialog-guard.ts";
-import { type DialogPlace, type DialogTable, receiverOf } from "./dialog-table.ts";
+import type { DialogPlace, DialogTable, Leg } from "./dialog-table.ts";
 import { aorOfUri, type Origin } from "./gatekeeper.ts";
 import { privacyFault } from "./identity.ts";
 import { bindingGroups, type RoutePlan, trunkPlan } from "./next-hops.ts";
@@ -214,8 +214,11 @@ export class Triage {
     const stranger = strangerTo(this.#site, place, request, arrival, now);
     if (stranger !== undefined)
       return isAck ? { kind: "drop" } : { kind: "reject", rejection: stranger };
+    const receiver = this.#setting.dialogs.receiverOf(place);
     const plan =
-      wayToParty(this.#site, place, request) ?? this.#byRegistration(request, place, now);
+      this.#byRegistration(request, receiver, now) ??
+      wayToParty(this.#site, receiver, request) ??
+      NOWHERE;
     if (isAck && plan === NOWHERE) return { kind: "drop" };
     if (place.set.call === undefined || !isSessionRequest(request))
       return { kind: "in-dialog", passing: { request, place, plan } };
@@ -225,16 +228,18 @@ export class Triage {
     return { kind: "in-dialog", passing: { request: timedRequest, place, plan, timed } };
   }
 
-  /**
-   * The phone that registered the contact anew, after a restart or on another connection. One that
-   * is nowhere is told of by 480, so that BYE ends the dialog all the same.
-   */
-  #byRegistration(request: SipRequest, place: DialogPlace, now: Millis): RoutePlan {
-    const aor = receiverOf(place)?.whom.aor;
-    if (aor === undefined) return NOWHERE;
+  /** The phone that registered the contact anew, once the connection that it used is gone. */
+  #byRegistration(
+    request: SipRequest,
+    receiver: Leg | undefined,
+    now: Millis,
+  ): RoutePlan | undefined {
+    const aor = receiver?.whom.aor;
+    if (aor === undefined || receiver?.flow !== undefined) return undefined;
     const bindings = this.#setting.bindingsOf(aor, now);
     const same = bindings.filter(({ contact }) => contact === request.uri);
-    return same.length === 0 ? NOWHERE : { kind: "groups", groups: bindingGroups(same, targetOf) };
+    const groups = bindingGroups(same, targetOf);
+    return groups.length === 0 ? undefined : { kind: "groups", groups };
   }
 
   #time(request: SipRequest): RequestTiming {
@@ -242,6 +247,7 @@ export class Triage {
   }
 }
 
+/** Answered by 480, so that BYE ends the dialog all the same. */
 const NOWHERE: RoutePlan = { kind: "groups", groups: [] };
 
 const domainPlan = (uri: string): RoutePlan => ({ kind: "locate", uri, whom: {} });

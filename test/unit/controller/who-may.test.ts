@@ -10,6 +10,7 @@ import type { Peer } from "../../../protocol/sip/flow.ts";
 import { appendHeader, headerValue, headerValues } from "../../../protocol/sip/message.ts";
 import { ALICE } from "./call-fixture.ts";
 import {
+  answerTo,
   DAVE,
   directory,
   FROM_ALICE,
@@ -392,4 +393,27 @@ test("a SUBSCRIBE that names a running call's dialog begins none beside it", () 
   const [sent] = requestsOf(proxy.receive(request(SUBSCRIBE)));
   assert.equal(headerValues(sent?.request ?? request(), "Record-Route").length, 2);
   assert.equal(proxy.core.callCount, 1);
+});
+
+test("a party whose connection is gone is found by his new registration, or not at all", () => {
+  const proxy = new ProxyDriver();
+  register(proxy);
+  const [sent] = requestsOf(proxy.receive(request({ ...toDave, ...BY_BOB }), FROM_BILOXI));
+  assert.ok(sent !== undefined);
+  const contact = sent.request.uri;
+  const answer = { ...FROM_DAVE, response: answerTo(sent.request, 200, [`Contact: <${contact}>`]) };
+  const branch = /branch=([^;]+)/.exec(headerValue(sent.request, "Via") ?? "")?.[1];
+  proxy.feed({ kind: "deliver-response", key: `c|${branch}|INVITE`, ...answer });
+  const within = () =>
+    proxy.receive(
+      request({ ...BY_BOB, method: "INFO", uri: contact, to: `<${DAVE}>;tag=b1`, cseq: 2 }),
+      FROM_BILOXI,
+    );
+  assert.equal(requestsOf(within())[0]?.to, "flow-dave");
+  proxy.feed({ kind: "flow-closed", flow: "flow-dave" });
+  assert.equal(statusOf(within()), 480);
+  const again = peerWith(FROM_DAVE, { port: 40_001 }, "flow-dave-2");
+  const sketch = { method: "REGISTER", uri: "sip:atlanta.example.com", ...BY_DAVE, cseq: 2 };
+  assert.equal(statusOf(proxy.receive(request({ ...sketch, to: `<${DAVE}>` }), again)), 200);
+  assert.equal(requestsOf(within())[0]?.to, "flow-dave-2");
 });
