@@ -17,7 +17,9 @@ import type { Target } from "../../protocol/sip/flow.ts";
 import { MAX_BREADTH_EXCEEDED } from "../../protocol/sip/max-breadth.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { forwardResponse } from "../../protocol/sip/proxy.ts";
+import { COMPLETED_ELSEWHERE, type Reason } from "../../protocol/sip/reason.ts";
 import {
+  type CancelCause,
   ResponseContext,
   type ResponseContextEffect,
   type ResponseContextInput,
@@ -268,7 +270,7 @@ export class Forwards<Owner> {
         const client = forward.clients[effect.branch];
         if (client === undefined) return [];
         client.insteadOfUdp = false;
-        return [transaction({ kind: "cancel", key: client.key })];
+        return [transaction({ kind: "cancel", key: client.key, ...CANCEL_REASONS[effect.cause] })];
       }
       case "respond": {
         const { response } = effect;
@@ -352,3 +354,9 @@ const NO_PLAN: RoutePlan = { kind: "groups", groups: [] };
 function overTcp({ address, port }: Target): Target {
   return { transport: "tcp", address, port };
 }
+
+/** What a phone is told, so that it counts no missed call where there was none (RFC 3326). */
+const CANCEL_REASONS: Readonly<Partial<Record<CancelCause, { readonly reason: Reason }>>> = {
+  "answered-elsewhere": { reason: COMPLETED_ELSEWHERE },
+  "declined-elsewhere": { reason: { protocol: "SIP", cause: 603, text: "Declined" } },
+};

@@ -9,6 +9,7 @@ import { FlowMembers } from "./flow-members.ts";
 import { InviteClient, type InviteClientEffect } from "./invite-client.ts";
 import type { SipRequest, SipResponse } from "./message.ts";
 import { NonInviteClient } from "./non-invite-client.ts";
+import type { Reason } from "./reason.ts";
 import type { ClientInput, SipTimers } from "./transaction.ts";
 import type { Arrival, TransactionEffect } from "./transaction-events.ts";
 import { clientKey } from "./transaction-key.ts";
@@ -91,10 +92,19 @@ export class ClientTransactions {
     else this.#run(client, { kind: "response", response }, now, effects, arrival);
   }
 
-  cancel(key: string, now: Millis, effects: TransactionEffect[]): void {
+  cancel(
+    { key, reason }: { readonly key: string; readonly reason?: Reason },
+    now: Millis,
+    effects: TransactionEffect[],
+  ): void {
     const client = this.#clients.get(key);
     if (client?.machine instanceof InviteClient)
-      this.#report(client, client.machine.handle({ kind: "cancel" }, now), now, effects);
+      this.#report(
+        client,
+        client.machine.handle({ kind: "cancel", ...(reason === undefined ? {} : { reason }) }, now),
+        now,
+        effects,
+      );
   }
 
   noteFlow(key: string, flow: FlowId): void {

@@ -5,6 +5,7 @@
 import { assertNever } from "../errors.ts";
 import type { Machine, Millis } from "../machine.ts";
 import type { SipRequest, SipResponse } from "./message.ts";
+import type { Reason } from "./reason.ts";
 import {
   type ClientEffect,
   type ClientInput,
@@ -18,7 +19,10 @@ import {
   waitMs,
 } from "./transaction.ts";
 
-export type InviteClientInput = ClientInput | { readonly kind: "cancel" };
+export type InviteClientInput =
+  | ClientInput
+  /** The CANCEL, when it may go, says the reason (RFC 3326 §2). */
+  | { readonly kind: "cancel"; readonly reason?: Reason };
 /** `send-cancel`: now this CANCEL may go out, as a transaction of its own. */
 export type InviteClientEffect =
   | ClientEffect
@@ -55,6 +59,7 @@ const NO_BODY = Buffer.alloc(0);
 
 export class InviteClient implements Machine<InviteClientInput, InviteClientEffect> {
   readonly #setting: InviteClientSetting;
+  #reason: Reason | undefined;
   #state: State;
 
   constructor(request: SipRequest, setting: InviteClientSetting) {
@@ -75,6 +80,7 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
       case "response":
         return this.#receive(input.response, now);
       case "cancel":
+        this.#reason ??= input.reason;
         return this.#cancel(now);
       case "tick":
         return this.#tick(now);
@@ -181,7 +187,7 @@ export class InviteClient implements Machine<InviteClientInput, InviteClientEffe
     if (state.kind !== "proceeding" || state.giveUpAt !== undefined) return [];
     const giveUpAt = now + waitMs(this.#setting.timers); // §9.1
     this.#state = { ...state, cancelAt: undefined, giveUpAt };
-    return [{ kind: "send-cancel", request: hopCancel(state.request) }];
+    return [{ kind: "send-cancel", request: hopCancel(state.request, this.#reason) }];
   }
 
   #tick(now: Millis): readonly InviteClientEffect[] {

@@ -3,6 +3,7 @@
  */
 import type { FlowId, Peer, Target } from "./flow.ts";
 import type { SipMessage, SipRequest, SipResponse } from "./message.ts";
+import type { Reason } from "./reason.ts";
 import type { FailureReason } from "./transaction.ts";
 
 /** By which connection, and from whom, a message came. */
@@ -28,8 +29,8 @@ export type TransactionInput =
       readonly response: SipResponse;
       readonly forget?: boolean;
     }
-  /** Cancels an INVITE of ours; waits for a provisional response by itself. */
-  | { readonly kind: "cancel"; readonly key: string }
+  /** Cancels an INVITE of ours, for the reason given; waits for a provisional response by itself. */
+  | { readonly kind: "cancel"; readonly key: string; readonly reason?: Reason }
   /** Sends outside any transaction: the ACK of a 2xx. */
   | { readonly kind: "send"; readonly message: SipMessage; readonly to: FlowId | Target }
   /** The transport says which flow a sent message took. */

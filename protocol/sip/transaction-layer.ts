@@ -108,7 +108,7 @@ export class TransactionLayer implements Machine<TransactionInput, TransactionEf
         else this.#servers.respond(input.key, input.response, now, effects);
         break;
       case "cancel":
-        this.#clients.cancel(input.key, now, effects);
+        this.#clients.cancel(input, now, effects);
         break;
       case "send":
         effects.push({ kind: "send", message: input.message, to: input.to });

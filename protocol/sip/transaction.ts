@@ -11,6 +11,7 @@ import {
   type SipRequest,
   type SipResponse,
 } from "./message.ts";
+import { type Reason, serializeReason } from "./reason.ts";
 
 /** RFC 3261 table 4, and what RFC 3261 §16.6 and §17.2.1 add. */
 export interface SipTimers {
@@ -85,8 +86,12 @@ export const hopAck = (invite: SipRequest, response: SipResponse): SipRequest =>
   hopRequest("ACK", invite, headerRows(response, "To"));
 
 /** The CANCEL of a request sent by the same hop (§9.1). */
-export const hopCancel = (request: SipRequest): SipRequest =>
-  hopRequest("CANCEL", request, headerRows(request, "To"));
+export function hopCancel(request: SipRequest, reason?: Reason): SipRequest {
+  const cancel = hopRequest("CANCEL", request, headerRows(request, "To"));
+  if (reason === undefined) return cancel;
+  const why = { name: "Reason", value: serializeReason(reason) };
+  return { ...cancel, headers: [...cancel.headers, why] };
+}
 
 function hopRequest(method: string, request: SipRequest, to: readonly HeaderRow[]): SipRequest {
   const { number } = messageCSeq(request);

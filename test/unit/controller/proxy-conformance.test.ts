@@ -267,6 +267,7 @@ test("16.7 items 5 and 10: the first 2xx cancels the others; theirs, if late, pa
   for (const name of ["a", "b"]) wire.receive(answer(toPhone(name), 180, [], name), atPhone(name));
   const answered = wire.receive(answer(toPhone("a"), 200, [], "a"), atPhone("a"));
   assert.equal(words(answered), `200>${TO_PBX}, CANCEL>${B}`);
+  assert.equal(reasonOf(answered), 'SIP ;cause=200 ;text="Call completed elsewhere"');
   assert.equal(
     words(wire.receive(answer(toPhone("c"), 180, [], "c"), atPhone("c"))),
     `CANCEL>${C}`,
@@ -314,6 +315,7 @@ test("16.7 item 5: 6xx cancels the others and wins once they have ended", () => 
   wire.receive(answer(toPhone("b"), 180, [], "b"), atPhone("b"));
   const declined = wire.receive(answer(toPhone("a"), 603, [], "a"), atPhone("a"));
   assert.equal(words(declined), `ACK>${A}, CANCEL>${B}`);
+  assert.equal(reasonOf(declined), 'SIP ;cause=603 ;text="Declined"');
   const ended = wire.receive(answer(toPhone("b"), 487, [], "b"), atPhone("b"));
   assert.equal(words(ended), `ACK>${B}, 603>${TO_PBX}`);
 });
@@ -454,6 +456,7 @@ test("16.10: CANCEL is answered at once, the INVITE once its branches have ended
   assert.match(via, /branch/);
   const sent = wire.receive(cancel, FROM_PBX);
   assert.equal(words(sent), `200>${TO_PBX}, CANCEL>${A}, CANCEL>${B}`);
+  assert.equal(reasonOf(sent), undefined);
   for (const { message } of sent.slice(1)) {
     assert.ok(message.kind === "request");
     assert.equal(headerValues(message, "Via").length, 1);
@@ -826,3 +829,11 @@ test("nothing is remembered of what is over", () => {
   wire.pass(10 * T1_64);
   assert.equal(wire.size, 0);
 });
+
+/** What the first CANCEL says of itself (RFC 3326). */
+const reasonOf = (sent: ReturnType<Wire["receive"]>): string | undefined =>
+  sent.flatMap(({ message }) =>
+    message.kind === "request" && message.method === "CANCEL"
+      ? [headerValue(message, "Reason")]
+      : [],
+  )[0];

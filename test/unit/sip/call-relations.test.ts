@@ -1,9 +1,8 @@
-/** Reason, Replaces, Refer-To and option tags. */
+/** Reason, Replaces and Refer-To. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isProtocolError } from "../../../protocol/errors.ts";
-import { optionTags, unknownTags } from "../../../protocol/sip/option-tags.ts";
 import {
   COMPLETED_ELSEWHERE,
   messageReasons,
@@ -110,11 +109,4 @@ test("Refer-To: a target, and the dialog that the new call is to replace", () =>
     assert.throws(() => read(bad), syntax, bad);
   assert.equal(referTarget(request()), undefined);
   assert.throws(() => referTarget(request("Refer-To: <sip:a@b>", "r: <sip:a@b>")), syntax);
-});
-
-test("option tags: without case, from several rows; unknown ones as they came", () => {
-  const message = request("k: 100rel, Timer", "Supported: timer", "Require: Outbound, newTag");
-  assert.deepEqual([...optionTags(message, "Supported")], ["100rel", "timer"]);
-  assert.deepEqual(unknownTags(message, "Require", new Set(["outbound"])), ["newTag"]);
-  assert.deepEqual(unknownTags(message, "Proxy-Require", new Set()), []);
 });
