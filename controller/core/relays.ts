@@ -11,6 +11,7 @@ import type { ControllerEffect } from "./controller-port.ts";
 import { type DialogSet, type DialogTable, senderOf } from "./dialog-table.ts";
 import { leavingRequest } from "./forward.ts";
 import type { ForwardEffect, Forwards } from "./forwards.ts";
+import type { Origin } from "./gatekeeper.ts";
 import type { Neighbourhood } from "./neighbourhood.ts";
 import { dialogsOf, whomOf } from "./new-call.ts";
 import { hopTo, type NextHop, type RoutePlan } from "./next-hops.ts";
@@ -145,13 +146,21 @@ export class Relays {
     now: Millis,
   ): DialogSet | undefined {
     const { dialogs } = this.#setting;
+    if (dialogs.size >= MAX_RELAYED_DIALOGS) return undefined;
     const before = dialogs.ofCaller(request);
-    if (before?.call !== undefined || dialogs.size >= MAX_RELAYED_DIALOGS) return undefined;
+    if (before !== undefined && (before.call !== undefined || !isBy(before, origin)))
+      return undefined;
     const set = { ...dialogsOf(request, origin, arrival), asked: askedOf(plan) };
     dialogs.add(set, now + lifetimeMs(request));
     return set;
   }
 }
+
+/** Whoever has seen Call-ID and tag of another's dialog does not take it over. */
+const isBy = ({ caller: { whom } }: DialogSet, origin: Origin): boolean => {
+  const { aor, trunk } = whomOf(origin);
+  return whom.aor === aor && whom.trunk?.domain === trunk?.domain;
+};
 
 /** Everybody that the request may reach. */
 function askedOf(plan: RoutePlan): DialogSet["asked"] {
