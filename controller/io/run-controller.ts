@@ -12,6 +12,7 @@
 import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { assertNever, isProtocolError } from "../../protocol/errors.ts";
+import { parseAddress } from "../../protocol/net/address.ts";
 import { Secret } from "../../protocol/secret.ts";
 import { locateServer } from "../../protocol/sip/locate-server.ts";
 import { waitMs } from "../../protocol/sip/transaction.ts";
@@ -210,8 +211,11 @@ class ControllerShell implements RunningController {
   }
 
   #locate({ ref, uri }: ControllerEffect & { kind: "locate" }): void {
-    const supported = [...new Set(this.#loaded.config.listen.map(({ transport }) => transport))];
-    const setting = { resolver: this.#resolver, supported, random: randomBytes };
+    const { listen } = this.#loaded.config;
+    const supported = [...new Set(listen.map(({ transport }) => transport))];
+    // An address of a family that no listener has would be waited for until Timer B.
+    const families = [...new Set(listen.map(({ address }) => parseAddress(address).family))];
+    const setting = { resolver: this.#resolver, supported, families, random: randomBytes };
     const told = locateServer(uri, setting).catch((error: unknown) => {
       if (!isProtocolError(error)) this.#log.error({ error: String(error) }, "DNS");
       return { kind: "none" } as const;
