@@ -184,7 +184,10 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     now: Millis,
   ): readonly ControllerEffect[] {
     const before = this.#dialogs.ofCaller(invite);
-    const isRunning = this.#calls.get(before?.call)?.call.isOver === false;
+    // A dialog without a call is a subscription: an INVITE by its names would take it over.
+    const isRunning =
+      before !== undefined &&
+      (before.call === undefined || this.#calls.get(before.call)?.call.isOver === false);
     const limits = { maxCalls: this.#setting.maxCalls ?? MAX_CALLS, calls: this.#calls, isRunning };
     const refused = admitCall(placing, limits);
     if (refused !== undefined) return this.#sender.turnAway(invite, serverKey, refused);

@@ -200,7 +200,7 @@ class ControllerShell implements RunningController {
         break;
       }
       case "turned-away":
-        this.#log.info({ call: effect.call, status: effect.status }, "request turned away");
+        this.#tellTurnedAway(effect);
         break;
       case "dropped":
         this.#log.debug({ reason: effect.reason }, "SIP message dropped");
@@ -208,6 +208,12 @@ class ControllerShell implements RunningController {
       default:
         assertNever(effect);
     }
+  }
+
+  /** Anybody can be challenged as often as he likes: that does not fill the log. */
+  #tellTurnedAway({ call, status }: ControllerEffect & { kind: "turned-away" }): void {
+    const level = status === 401 || status === 407 ? "debug" : "info";
+    this.#log[level]({ call, status }, "request turned away");
   }
 
   #locate({ ref, uri }: ControllerEffect & { kind: "locate" }): void {

@@ -9,6 +9,7 @@ import {
   FROM_CAROL,
   FROM_PBX,
   onlyRequest,
+  onlyResponse,
   phone,
   request,
   Wire,
@@ -49,5 +50,19 @@ test("who subscribes by the names of another's subscription hears nothing of it"
   });
   const passed = wire.receive(named(borrowed, subscribe), FROM_CAROL);
   assert.equal(words(passed), "SUBSCRIBE>tcp 10.0.0.99:40001");
+  assert.equal(words(wire.receive(notify(subscribe), FROM_BOB)), "NOTIFY>udp 10.0.0.20:5060");
+});
+
+test("who calls by the names of another's subscription is refused, and takes nothing over", () => {
+  const wire = new Wire([phone("a", { contact: CONTACT, flow: FROM_BOB.flow })]);
+  const subscribe = request("SUBSCRIBE", { rows: [EVENT] });
+  const asked = wire.receive(subscribe, FROM_PBX);
+  wire.receive(answer(onlyRequest(asked, "SUBSCRIBE"), 200), FROM_BOB);
+  const borrowed = request("INVITE", {
+    from: "<sip:carol@example.com>;tag=alice",
+    via: "SIP/2.0/TLS 10.0.0.50:5061;branch=z9hG4bKborrowed",
+  });
+  const refused = wire.receive(named(borrowed, subscribe), FROM_CAROL);
+  assert.equal(onlyResponse(refused).status, 482);
   assert.equal(words(wire.receive(notify(subscribe), FROM_BOB)), "NOTIFY>udp 10.0.0.20:5060");
 });
