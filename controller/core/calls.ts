@@ -37,6 +37,8 @@ export interface CallsSetting {
   readonly sender: Sender;
   readonly making: () => CallMaking;
   readonly keepsCalls: boolean;
+  /** Whether anybody reads what is merely good to know. */
+  readonly tellsInfo: boolean;
   /** Hands responses among the effects to their owners. */
   readonly settle: (
     effects: readonly ForwardEffect<Owner>[],
@@ -204,6 +206,7 @@ export class Calls {
       case "close":
         return [effect];
       case "report":
+        if (effect.level === "info" && !this.#setting.tellsInfo) return [];
         return [{ ...effect, call: labelOf(record.dialogs.callId) }];
       case "forward-invite":
         return this.#forwardInvite(record, now);

@@ -37,6 +37,8 @@ export interface ControllerSetting extends ControllerRules {
   readonly maxCalls?: number;
   /** Whether calls are to be saved, for a successor. */
   readonly keepsCalls?: boolean;
+  /** Whether anybody reads reports of level `info`; they do if absent. */
+  readonly tellsInfo?: boolean;
 }
 
 /** Names a call towards the shells: unique, of no meaning. */

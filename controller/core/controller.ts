@@ -64,7 +64,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     this.#setting = setting;
     this.#rules = setting;
     this.#site = siteOf(setting, setting);
-    const { random, acceptedMs = ACCEPTED_MS, keepsCalls = false } = setting;
+    const { random, acceptedMs = ACCEPTED_MS, keepsCalls = false, tellsInfo = true } = setting;
     const site = () => this.#site;
     const settle = (effects: readonly ForwardEffect<Owner>[], now: Millis) =>
       this.#settle(effects, now);
@@ -73,7 +73,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     this.#forwards = new Forwards({ sender: this.#sender, neighbourhood, random, acceptedMs });
     const shared = { dialogs: this.#dialogs, forwards: this.#forwards, settle };
     const making = () => ({ rules: this.#rules, seen: this.#seen, random });
-    this.#calls = new Calls({ ...shared, sender: this.#sender, making, keepsCalls });
+    this.#calls = new Calls({ ...shared, sender: this.#sender, making, keepsCalls, tellsInfo });
     this.#relays = new Relays({ ...shared, neighbourhood, random });
     this.#registrations = new Registrations({
       site,

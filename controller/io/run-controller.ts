@@ -116,6 +116,7 @@ class ControllerShell implements RunningController {
       nonceKey: new Secret(randomBytes(NONCE_KEY_BYTES)),
       random: createRandomPool(),
       keepsCalls: stateFile !== undefined,
+      tellsInfo: log.isLevelEnabled("info"),
       registrar: config.registrar,
       acceptedMs: waitMs({ ...config.timers, tryingMs: 0 }),
       maxCalls: config.limits.calls,

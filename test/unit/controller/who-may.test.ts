@@ -417,3 +417,12 @@ test("a party whose connection is gone is found by his new registration, or not 
   assert.equal(statusOf(proxy.receive(request({ ...sketch, to: `<${DAVE}>` }), again)), 200);
   assert.equal(requestsOf(within())[0]?.to, "flow-dave-2");
 });
+
+test("where nobody reads what is good to know, only what is odd is told", () => {
+  for (const tellsInfo of [true, false]) {
+    const proxy = new ProxyDriver({ tellsInfo });
+    proxy.placePlain();
+    const told = proxy.receive(inDialog("BYE")).some(({ kind }) => kind === "report");
+    assert.equal(told, tellsInfo);
+  }
+});
