@@ -71,6 +71,7 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
       from: caller.aor ?? aorOfUri(from) ?? from,
       to: aorOfUri(to) ?? to,
       startedAt: now,
+      ...(linked === undefined ? undefined : { linked }),
     },
     recording: undefined,
     isCounted: true,

@@ -9,4 +9,6 @@ export interface OrderHead {
   readonly from: string;
   readonly to: string;
   readonly startedAt: Millis;
+  /** The recording of the call that this one replaces, or was referred by. */
+  readonly linked?: string;
 }

@@ -3,7 +3,7 @@
  * libsodium, whose WebAssembly must be ready.
  */
 import sodium from "libsodium-wrappers";
-import type { RecordingOrder } from "../../protocol/ingest/order.ts";
+import { MAX_ORDER_TEXT, type RecordingOrder } from "../../protocol/ingest/order.ts";
 import { sealOrder } from "../../protocol/sealing/order.ts";
 import type { WantedSession } from "../core/agent-client-port.ts";
 import type { SessionRequest } from "../core/call-port.ts";
@@ -42,16 +42,17 @@ export class OrderSealer {
 
 function orderOf(put: SessionRequest, head: OrderHead): RecordingOrder {
   const { session, recording, revision, streams } = put;
-  const { callId, from, to, startedAt } = head;
+  const { callId, from, to, startedAt, linked } = head;
   return {
     version: 1,
     recording,
     session,
     revision,
-    callId,
-    from,
-    to,
+    callId: callId.slice(0, MAX_ORDER_TEXT),
+    from: from.slice(0, MAX_ORDER_TEXT),
+    to: to.slice(0, MAX_ORDER_TEXT),
     startedAt: new Date(startedAt).toISOString(),
+    ...(linked === undefined ? {} : { linked }),
     policy: "decrypted",
     streams: streams.map(({ protection, payloads, ...stream }) => ({
       ...stream,

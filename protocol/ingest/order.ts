@@ -19,7 +19,9 @@ export const MAX_ORDER_BYTES = 32 * 1024;
 
 const port = z.int().min(1).max(65_535);
 const address = addressField;
-const text = z.string().min(1).max(1024);
+/** Characters of a name or Call-ID. */
+export const MAX_ORDER_TEXT = 1024;
+const text = z.string().min(1).max(MAX_ORDER_TEXT);
 
 const payload = z.strictObject({
   type: z.int().min(0).max(127),
@@ -62,6 +64,8 @@ const recordingOrder = z.strictObject({
   from: text,
   to: text,
   startedAt: z.iso.datetime({ offset: true }),
+  /** The recording of the call that this one replaces (RFC 3891), or was referred by (RFC 3515). */
+  linked: z.uuid().lowercase().optional(),
   /** What is stored: the media after decryption. */
   policy: z.literal("decrypted"),
   streams: z.array(stream).max(MAX_ORDER_STREAMS),

@@ -44,6 +44,8 @@ export const metadataSchema = z.strictObject({
     callId: z.string(),
     /** When the call began, as the controller said. */
     startedAt: z.iso.datetime({ offset: true }),
+    /** The recording of the call that this one replaces, or was referred by. */
+    linked: z.uuid().optional(),
     /** Why it ended; absent until then. */
     reason: z.string().optional(),
   }),
@@ -67,7 +69,12 @@ export function beginMetadata(order: RecordingOrder, at: string): Metadata {
   return {
     version: 1,
     recording: { id: order.recording, policy: order.policy, startedAt: at },
-    session: { id: order.session, callId: order.callId, startedAt: order.startedAt },
+    session: {
+      id: order.session,
+      callId: order.callId,
+      startedAt: order.startedAt,
+      ...(order.linked === undefined ? {} : { linked: order.linked }),
+    },
     participants: [
       { id: "caller", nameId: order.from },
       { id: "callee", nameId: order.to },

@@ -104,6 +104,7 @@ function callFacts({ session, participants, streams }: Metadata): readonly Fact[
   return [
     ...participants.map(({ id, nameId }): Fact => [id === "caller" ? "From" : "To", nameId]),
     ["Call-ID", session.callId],
+    ...(session.linked === undefined ? [] : [["Goes on from", session.linked] as const]),
     ...streams.map(({ label, media, destination, payloads, protection }): Fact => {
       const codecs = payloads.map(({ codec }) => codec).join(", ");
       const suite = protection.suite ?? (protection.kind === "rtp" ? "not encrypted" : "no key");

@@ -94,3 +94,30 @@ test("a REFER without target, or of a call without recording, links nothing", ()
   refer(plain);
   assert.equal(linkOf(plain.receive(second())), undefined);
 });
+
+test("the recording order of a call says what it goes on from", () => {
+  const { proxy, recording } = recordedCall();
+  const sdp = [
+    "v=0",
+    "o=- 1 1 IN IP4 10.10.0.2",
+    "s=-",
+    "c=IN IP4 10.10.0.2",
+    "t=0 0",
+    "m=audio 20002 RTP/AVP 0",
+    "",
+  ];
+  const replacing = request({
+    uri: CAROL,
+    callId: "replacing",
+    rows: [
+      "Content-Type: application/sdp",
+      "Replaces: c1@atlanta.example.com;to-tag=b1;from-tag=a1",
+    ],
+    body: sdp.join("\r\n"),
+  });
+  const puts = proxy.receive(replacing).filter((effect) => effect.kind === "put");
+  assert.deepEqual(
+    puts.map(({ order }) => order.linked),
+    [recording],
+  );
+});

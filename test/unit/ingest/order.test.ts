@@ -18,6 +18,11 @@ describe("recording order", () => {
   it("round trips", () =>
     assert.deepEqual(parseOrder(serializeOrder(orderFixture())), orderFixture()));
 
+  it("names the recording that it goes on from", () => {
+    const linked = { ...orderFixture(), linked: "00000000-0000-4000-8000-00000000000b" };
+    assert.deepEqual(parseOrder(serializeOrder(linked)), linked);
+  });
+
   const order = orderFixture();
   const [stream] = order.streams;
   assert.ok(stream);
@@ -30,6 +35,7 @@ describe("recording order", () => {
       { ...order, recording: order.recording.toUpperCase() },
       "recording",
     ],
+    ["a link that is no UUID", { ...order, linked: "the call before" }, "linked"],
     ["revision 0", { ...order, revision: 0 }, "revision"],
     ["a time without zone", { ...order, startedAt: "2026-01-01T00:00:00" }, "startedAt"],
     ["an unknown policy", { ...order, policy: "as-captured" }, "policy"],

@@ -67,6 +67,8 @@ describe("text for people", () => {
       /^caller RTCP +unknown +0 /m,
     ])
       assert.match(text, words);
+    const linked = { ...metadata, session: { ...metadata.session, linked: RECORDING } };
+    assert.match(showOpenText(linked), new RegExp(`^Goes on from +${RECORDING}$`, "m"));
     assert.match(showText(undefined, whole, 0), /- the recorder was interrupted, 2027/);
     assert.doesNotMatch(showText(undefined, whole, 0), /Packets/);
   });
