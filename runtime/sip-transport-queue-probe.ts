@@ -19,6 +19,8 @@ export class QueueProbe {
   readonly #token = Buffer.concat([Buffer.from([FIRST_OCTET]), randomBytes(TOKEN_BYTES)]);
   #out: { readonly sentAt: number; readonly received: number } | undefined;
   #lastMs = 0;
+  /** A filter that lets none of them through must not look like a full queue for ever. */
+  #hasComeBack = false;
 
   constructor(socket: Pick<Socket, "address" | "send">) {
     this.#socket = socket;
@@ -32,7 +34,7 @@ export class QueueProbe {
     const out = this.#out;
     if (out !== undefined) {
       const waitedMs = nowMs - out.sentAt;
-      const isBusy = received - out.received >= BUSY_DATAGRAMS;
+      const isBusy = this.#hasComeBack && received - out.received >= BUSY_DATAGRAMS;
       if (waitedMs < PROBE_LOST_MS) return isBusy ? Math.max(this.#lastMs, waitedMs) : this.#lastMs;
       this.#lastMs = isBusy ? PROBE_LOST_MS : 0;
     }
@@ -48,6 +50,7 @@ export class QueueProbe {
     if (octets[0] !== FIRST_OCTET || !octets.equals(this.#token)) return false;
     if (this.#out !== undefined) this.#lastMs = nowMs() - this.#out.sentAt;
     this.#out = undefined;
+    this.#hasComeBack = true;
     return true;
   }
 }

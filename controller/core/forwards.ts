@@ -320,7 +320,10 @@ export class Forwards<Owner> {
     forward.clients[branch] = { key, hop, insteadOfUdp };
     forward.keys.push(key);
     this.#byClient.set(key, { forward, branch });
-    const to = insteadOfUdp && typeof hop.to !== "string" ? overTcp(hop.to) : hop.to;
+    const to =
+      insteadOfUdp && typeof hop.to !== "string"
+        ? overTcp(hop.to)
+        : neighbourhood().wayTo(hop.to, hop.toward);
     const timerC = received.method === "INVITE";
     return [transaction({ kind: "request", request: leaving, to, timerC })];
   }

@@ -9,7 +9,7 @@ import {
   parseAddress,
   prefixContains,
 } from "../../protocol/net/address.ts";
-import type { Peer, SipTransport, Target } from "../../protocol/sip/flow.ts";
+import type { FlowId, Peer, SipTransport, Target } from "../../protocol/sip/flow.ts";
 import { DEFAULT_PORTS } from "../../protocol/sip/next-hop.ts";
 import { type SipUri, serializeHostPort } from "../../protocol/sip/uri.ts";
 import type { Via } from "../../protocol/sip/via.ts";
@@ -101,6 +101,13 @@ export class Neighbourhood {
       this.#reached.get(`${transport}|${localAddress}`) ??
       this.#facing(transport, address)
     );
+  }
+
+  /** A datagram leaves by the listener whose address its Via has (RFC 3261 §18.1.1). */
+  wayTo(to: FlowId | Target, toward: Neighbour): FlowId | Target {
+    if (typeof to === "string" || to.transport !== "udp") return to;
+    const door = this.doorTo(toward);
+    return door === undefined ? to : { ...to, localAddress: door.address, localPort: door.port };
   }
 
   /** Of the listeners with that transport, the one that shares most leading bits with an address. */

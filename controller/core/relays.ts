@@ -128,16 +128,18 @@ export class Relays {
     hop: NextHop | undefined,
   ): readonly ControllerEffect[] {
     if (hop === undefined) return [];
-    const { random, neighbourhood } = this.#setting;
+    const { random } = this.#setting;
+    const neighbourhood = this.#setting.neighbourhood();
     const message = leavingRequest({
       request,
-      neighbourhood: neighbourhood(),
+      neighbourhood,
       random,
       from: peer,
       to: hop.toward,
       recordRoute: false,
     });
-    return message === undefined ? [] : [transaction({ kind: "send", message, to: hop.to })];
+    const to = neighbourhood.wayTo(hop.to, hop.toward);
+    return message === undefined ? [] : [transaction({ kind: "send", message, to })];
   }
 
   #remember(

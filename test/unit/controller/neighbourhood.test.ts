@@ -75,6 +75,20 @@ test("of two listeners at one address the port decides, where it is known", () =
   assert.equal(twice.doorTo(peer)?.port, 5060);
 });
 
+test("a datagram leaves by the listener that its Via names; anything else as it is", () => {
+  const listeners = [
+    { transport: "udp", address: "10.10.0.1", port: 5060 },
+    { transport: "udp", address: "10.30.0.1", port: 5070 },
+  ] as const;
+  const between = new Neighbourhood({ ...SIP, listeners });
+  const edge = { transport: "udp", address: "10.30.0.2", port: 5060 } as const;
+  const by = { localAddress: "10.30.0.1", localPort: 5070 };
+  assert.deepEqual(between.wayTo(edge, edge), { ...edge, ...by });
+  const stream = { ...edge, transport: "tcp" } as const;
+  assert.equal(between.wayTo(stream, stream), stream);
+  assert.equal(between.wayTo("udp/0/5060/10.30.0.2", edge), "udp/0/5060/10.30.0.2");
+});
+
 test("the faces that are remembered are bounded, and right when forgotten", () => {
   const near = new Neighbourhood(SIX);
   for (let each = 0; each <= MAX_FACED; each += 1)

@@ -18,6 +18,14 @@ function probed(address = "192.0.2.1") {
   return { probe, sent, back };
 }
 
+/** One that has had its first probe back at once. */
+function working() {
+  const made = probed();
+  made.probe.delayMs(0, 0);
+  assert.ok(made.back(0));
+  return made;
+}
+
 test("the wait of the last probe, until the next is back", () => {
   const { probe, sent, back } = probed();
   assert.equal(probe.delayMs(0, 0), 0);
@@ -30,21 +38,28 @@ test("the wait of the last probe, until the next is back", () => {
 });
 
 test("a probe that is still out counts while others are read, and only then", () => {
-  const { probe, sent } = probed();
+  const { probe, sent } = working();
   probe.delayMs(0, 50);
   assert.equal(probe.delayMs(1_500, 50 + BUSY_DATAGRAMS), 1_500);
   assert.equal(probe.delayMs(1_500, 50), 0);
-  assert.equal(sent.length, 1);
+  assert.equal(sent.length, 2);
 });
 
 test("a lost probe is sent anew: a full queue is the longest wait, a packet filter none", () => {
-  const { probe, sent, back } = probed();
+  const { probe, sent, back } = working();
   probe.delayMs(0, 0);
   assert.equal(probe.delayMs(PROBE_LOST_MS, BUSY_DATAGRAMS), PROBE_LOST_MS);
-  assert.equal(sent.length, 2);
+  assert.equal(sent.length, 3);
   assert.equal(probe.delayMs(2 * PROBE_LOST_MS, BUSY_DATAGRAMS), 0);
   assert.ok(back(2 * PROBE_LOST_MS + 5));
   assert.equal(probe.delayMs(2 * PROBE_LOST_MS + 6, BUSY_DATAGRAMS), 5);
+});
+
+test("where no probe ever came back, none that is lost says anything", () => {
+  const { probe } = probed();
+  probe.delayMs(0, 0);
+  assert.equal(probe.delayMs(1_500, BUSY_DATAGRAMS), 0);
+  assert.equal(probe.delayMs(PROBE_LOST_MS, 2 * BUSY_DATAGRAMS), 0);
 });
 
 test("nothing else is taken for a probe", () => {
