@@ -18,10 +18,10 @@ import { runSipp } from "../lab/sipp.ts";
 import { median, rounded } from "./interleave.ts";
 
 const ROUNDS = 5;
-const CALLS_PER_SECOND = 200;
-const CALLS = 1000;
+const CALLS_PER_SECOND = 300;
+const CALLS = 1500;
 /** Outside the figures: processes fork, code gets compiled. */
-const WARM_UP_CALLS = 2000;
+const WARM_UP_CALLS = 3000;
 /** For what a proxy does after a call's last message. */
 const SETTLE_MS = 500;
 
