@@ -54,6 +54,8 @@ export const userSchema = z.strictObject({
   maxCalls: count.default(10),
 });
 
+const passOrRefuse = z.enum(["pass", "refuse"]);
+
 const media = z.strictObject({
   /** Networks behind the gateway: the only ones whose users may open holes. */
   protectedPrefixes: z.array(prefix).min(1),
@@ -62,6 +64,10 @@ const media = z.strictObject({
     .refine(([lowest, highest]) => lowest < highest, "the first port is not below the second"),
   /** The gateway's own addresses beside those it listens on: never a place for media. */
   gatewayAddresses: z.array(address).default([]),
+  /** Streams that need no hole of ours, such as those over TCP: the offer passes, or is refused. */
+  otherMedia: passOrRefuse.default("pass"),
+  /** Streams under keys that the recorder cannot use: let through and kept as captured, or refused. */
+  undecryptable: passOrRefuse.default("refuse"),
 });
 
 const recording = z.strictObject({

@@ -106,7 +106,9 @@ function gatewayOf({ media, agent, recording }: ControllerConfig): readonly stri
       : "where the recorder takes it";
   return [
     `protects      ${media.protectedPrefixes.join(", ")}`,
-    `lets through  audio on ports ${media.ports.join(" to ")}, once the agent has opened`,
+    `lets through  RTP and fax on ports ${media.ports.join(" to ")}, once the agent has opened`,
+    `other media   ${media.otherMedia === "pass" ? "passes unopened" : "is refused"}`,
+    `undecryptable ${media.undecryptable === "pass" ? "is kept as captured" : "is refused"}`,
     `agent         ${agent.socket}, ${agent.applyTimeoutMs} ms to open`,
     `recording     ${recording === undefined ? "none" : consent}`,
   ];

@@ -91,6 +91,8 @@ export function mediaPolicyOf({ media, listen }: ControllerConfig): MediaPolicy 
   return {
     protectedPrefixes: media.protectedPrefixes.map(parsePrefix),
     ports: media.ports,
+    otherMedia: media.otherMedia,
+    undecryptable: media.undecryptable,
     gatewayAddresses: [...new Set(own.map((text) => parseAddress(text).text))],
   };
 }

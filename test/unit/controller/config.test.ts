@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { controllerSchema } from "../../../controller/config.ts";
 import { describeConfig } from "../../../controller/describe-config.ts";
+import { mediaPolicyOf } from "../../../controller/io/policies.ts";
 import { ConfigError, parseConfig } from "../../../runtime/config-file.ts";
 
 const GOOD = `
@@ -257,9 +258,22 @@ test("what a configuration does is said line by line", () => {
     "asks DNS      10.30.0.53, for any domain",
     "session timer 1800 s, not below 90 s",
     "limits        10000 calls, 100000 transactions, 50 requests/s a peer, 503 for new calls when 500 ms behind",
+    "other media   passes unopened",
+    "undecryptable is refused",
     "recording     every opened call, or it is refused",
   ])
     assert.ok(text.split("\n").includes(line), line);
+});
+
+test("what is no RTP, and what nobody can decrypt, pass or are refused as the file says", () => {
+  const rows = 'otherMedia = "refuse"\nundecryptable = "pass"\n';
+  const changed = GOOD.replace(tableOf("media"), (table) => table + rows);
+  const config = parseConfig(changed, controllerSchema);
+  const { otherMedia, undecryptable } = mediaPolicyOf(config) ?? {};
+  assert.deepEqual([otherMedia, undecryptable], ["refuse", "pass"]);
+  const told = describeConfig(config);
+  assert.match(told, /^other media {3}is refused$/m);
+  assert.match(told, /^undecryptable is kept as captured$/m);
 });
 
 test("a plain proxy says that it opens nothing", () => {
