@@ -75,16 +75,13 @@ async function measureRound(
 }
 
 function compare(rounds: Readonly<Record<ProxyName, readonly Round[]>>): object {
-  const cost = (name: ProxyName): readonly number[] =>
-    rounds[name].map(({ cpuMsPerCall }) => cpuMsPerCall);
-  const ratios = cost("keyhole").map((ms, at) => ms / (cost("kamailio")[at] ?? Number.NaN));
+  const cost = (name: ProxyName): number =>
+    median(rounds[name].map(({ cpuMsPerCall }) => cpuMsPerCall));
+  const [keyhole, kamailio] = [cost("keyhole"), cost("kamailio")];
   const all = [...rounds.keyhole, ...rounds.kamailio];
   return {
-    cpuMsPerCall: {
-      keyhole: rounded(median(cost("keyhole"))),
-      kamailio: rounded(median(cost("kamailio"))),
-    },
-    ratio: rounded(median(ratios)),
+    cpuMsPerCall: { keyhole: rounded(keyhole), kamailio: rounded(kamailio) },
+    ratio: rounded(keyhole / kamailio),
     failed: all.reduce((sum, { failed }) => sum + failed, 0),
   };
 }
