@@ -19,8 +19,9 @@ export class MergedRequests {
     if (merge === undefined) return false;
     const earlier = this.#transactions.get(merge);
     if (earlier !== undefined && earlier !== key && alive.has(earlier)) return true;
-    this.#transactions.set(merge, key);
+    // Before the new entry, whose transaction is not alive yet.
     if (this.#transactions.size >= this.#sweepAt) this.#sweep(alive);
+    this.#transactions.set(merge, key);
     return false;
   }
 
