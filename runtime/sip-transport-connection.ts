@@ -139,11 +139,18 @@ export class SipConnection {
     this.#enqueue({ octets: PONG, settle: () => undefined });
   }
 
-  /** Lets the peer's own queue fill for a while; the kernel then holds it back. */
+  /**
+   * Lets the peer's own queue fill for a while; the kernel then holds it back. A message begun
+   * has its whole time again afterwards: the pause is ours.
+   */
   #rest(restMs: number): void {
     this.#socket.pause();
+    this.#stopMessageTimer();
     clearTimeout(this.#restTimer);
-    this.#restTimer = setTimeout(() => this.#socket.resume(), restMs);
+    this.#restTimer = setTimeout(() => {
+      this.#watchMessage(false);
+      this.#socket.resume();
+    }, restMs);
   }
 
   #refuse(malformed: Malformed): void {
@@ -155,15 +162,17 @@ export class SipConnection {
 
   /** Who begins a message must end it soon; further octets of it do not buy time. */
   #watchMessage(completed: boolean): void {
-    if (completed || !this.#framer.midMessage) {
-      clearTimeout(this.#messageTimer);
-      this.#messageTimer = undefined;
-    }
+    if (completed || !this.#framer.midMessage) this.#stopMessageTimer();
     if (this.#framer.midMessage)
       this.#messageTimer ??= setTimeout(
         () => this.close("message takes too long"),
         this.#limits.messageTimeoutMs,
       );
+  }
+
+  #stopMessageTimer(): void {
+    clearTimeout(this.#messageTimer);
+    this.#messageTimer = undefined;
   }
 
   #failure(cause?: Error): Error {

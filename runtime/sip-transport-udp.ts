@@ -35,7 +35,8 @@ interface OwnSocket {
   /** Which of our addresses a datagram came to is known only where the socket has just one. */
   readonly isWildcard: boolean;
   readonly index: number;
-  readonly probe: QueueProbe;
+  /** Of a socket that listens; others wait for nothing but answers. */
+  probe: QueueProbe | undefined;
   port: number;
 }
 
@@ -67,6 +68,7 @@ export class DatagramTransport {
         resolve();
       });
     });
+    own.probe = new QueueProbe(socket);
     this.#checkBuffer(socket);
     return own.port;
   }
@@ -86,7 +88,7 @@ export class DatagramTransport {
   queueDelayMs(): number {
     if (this.#closing) return 0;
     const [now, { received }] = [clock(), this.#setting.counters];
-    return Math.max(0, ...this.#sockets.map(({ probe }) => probe.delayMs(now, received)));
+    return Math.max(0, ...this.#sockets.map(({ probe }) => probe?.delayMs(now, received) ?? 0));
   }
 
   async close(): Promise<void> {
@@ -167,7 +169,7 @@ export class DatagramTransport {
       address,
       isWildcard,
       index: this.#sockets.length,
-      probe: new QueueProbe(socket),
+      probe: undefined,
       port,
     };
     this.#sockets.push(own);
@@ -181,7 +183,7 @@ export class DatagramTransport {
 
   #read(own: OwnSocket, octets: Buffer, { address, port }: RemoteInfo): void {
     const { counters, rate, onMessage } = this.#setting;
-    if (this.#closing || own.probe.isBack(octets, clock)) return;
+    if (this.#closing || own.probe?.isBack(octets, clock) === true) return;
     counters.received += 1;
     if (port === NO_PORT) {
       counters.malformed += 1;

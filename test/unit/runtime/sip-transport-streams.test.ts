@@ -148,6 +148,23 @@ test("a stream that sends too fast is read more slowly, and loses nothing", asyn
   socket.destroy();
 });
 
+test("a message cut off by our own rest has its whole time afterwards, and no more", async () => {
+  // One message above the burst: the rest, of 200 ms, is longer than a message may take.
+  const limits = { messagesPerSecond: 5, messageBurst: 1, messageTimeoutMs: 100 };
+  const server = await start(at("tcp"), { limits });
+  const socket = await rawClient(server.port);
+  const third = serializeMessage(message("third"));
+  const two = ["first", "second"].map((body) => serializeMessage(message(body)));
+  socket.write(Buffer.concat([...two, third.subarray(0, 20)]));
+  await server.told(2);
+  socket.write(third.subarray(20));
+  assert.deepEqual(await server.told(3), ["message first", "message second", "message third"]);
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  socket.write(third.subarray(0, 20));
+  assert.match((await server.told(4))[3] ?? "", /^closed flow-/);
+  socket.destroy();
+});
+
 test("TLS: each listener says for itself whom it asks for a certificate", async () => {
   const domain = await makeDomain();
   const { server: tls, alice } = domain;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
+import { lookup } from "node:dns";
 import { once } from "node:events";
 import { after, test } from "node:test";
 import type { FlowId } from "../../../protocol/sip/flow.ts";
@@ -13,6 +14,9 @@ import {
   type SipTransportHandle,
   type SipTransportSetting,
 } from "../../../runtime/sip-transport.ts";
+import { newCounters } from "../../../runtime/sip-transport-counters.ts";
+import { MessageRate } from "../../../runtime/sip-transport-rate.ts";
+import { DatagramTransport } from "../../../runtime/sip-transport-udp.ts";
 import { reply, sampleRequest } from "../sip/sample.ts";
 
 const open: (() => unknown)[] = [];
@@ -251,6 +255,19 @@ test("how long datagrams wait: not at all, until somebody floods", async () => {
   assert.ok(server.handle.queueDelayMs() >= 150);
   await server.handle.close();
   assert.equal(server.handle.queueDelayMs(), 0);
+});
+
+test("a socket that never got its port is not asked how long datagrams wait", async () => {
+  const transport = new DatagramTransport({
+    onMessage: () => assert.fail("nothing comes"),
+    rate: new MessageRate({ messagesPerSecond: 1, messageBurst: 1 }),
+    counters: newCounters(),
+    lookup,
+    log: undefined,
+  });
+  open.push(() => transport.close());
+  await assert.rejects(transport.listen("192.0.2.1", 0));
+  assert.equal(transport.queueDelayMs(), 0);
 });
 
 test("a port in use rejects, and after close nothing leaves", async () => {
