@@ -59,7 +59,7 @@ function load(file: string, config: ControllerConfig): Loaded {
     domains: config.domains,
     mustRecord: isRecordingRequired(config),
   });
-  return { config, credentials, users, stateFile: resolved(config.state?.database) };
+  return { file, config, credentials, users, stateFile: resolved(config.state?.database) };
 }
 
 async function serve(file: string, config: ControllerConfig): Promise<void> {

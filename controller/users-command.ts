@@ -2,7 +2,6 @@
  * `keyhole users`: adds, lists and removes the users of a file or database. Of a password it keeps
  * H(user:realm:password) only, the realm being the user's domain.
  */
-import { createHash } from "node:crypto";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Secret } from "../protocol/secret.ts";
 import { digestHa1 } from "../protocol/sip/digest.ts";
@@ -162,15 +161,19 @@ function digestsOf(
   const sha256 = digestHa1(name, host, password);
   const digests = {
     sha256: sha256.expose().toString("latin1"),
-    ...(md5 === true ? { md5: md5Ha1(name, host, password) } : {}),
+    ...(md5 === true ? { md5: md5Of(name, host, password) } : {}),
   };
   sha256.wipe();
   password.wipe();
   return digests;
 }
 
-const md5Ha1 = (name: string, realm: string, password: Secret): string =>
-  createHash("md5").update(`${name}:${realm}:`, "latin1").update(password.expose()).digest("hex");
+function md5Of(name: string, realm: string, password: Secret): string {
+  const ha1 = digestHa1(name, realm, password, "MD5");
+  const digits = ha1.expose().toString("latin1");
+  ha1.wipe();
+  return digits;
+}
 
 function list(book: UserBook, { stdout }: Terminal): number {
   for (const entry of book.list()) stdout.write(`${entry.aor}  ${rulesOf(entry).join(", ")}\n`);

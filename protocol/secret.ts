@@ -17,6 +17,10 @@ export class Secret {
     return this.#octets.length;
   }
 
+  get isWiped(): boolean {
+    return this.#wiped;
+  }
+
   /**
    * The octets themselves, not a copy: for the cipher that uses them, never for keeping.
    * @throws RangeError after `wipe()`.

@@ -47,7 +47,7 @@ export interface CallRules {
   readonly parties: Readonly<Record<Side, Party>>;
   readonly seen: SeenBodies;
   readonly applyTimeoutMs: number;
-  /** By configuration, or because one of the parties must be recorded; never of an emergency call. */
+  /** By configuration, or because one of the parties must be recorded; of an emergency call it binds nobody. */
   readonly mustRecord: boolean;
   /** Nothing of gateway, recorder or sealing refuses it. */
   readonly emergency: boolean;

@@ -37,8 +37,6 @@ export interface CallRecord {
   readonly dialogs: DialogSet;
   /** Absent in a call that a restart took over. */
   readonly beginning: Beginning | undefined;
-  /** Of the INVITE. */
-  readonly cseq: number;
   /** Addresses of record of our users in it. */
   readonly users: readonly string[];
   readonly parties: { readonly caller: Party; readonly callee: Party };

@@ -314,12 +314,11 @@ export class Calls {
 }
 
 function savedCall(record: CallRecord, call: SavedCall["call"]): SavedCall {
-  const { dialogs, cseq, users, parties, mustRecord, emergency, sessions, order } = record;
+  const { dialogs, users, parties, mustRecord, emergency, sessions, order } = record;
   return {
     version: SAVED_CALL_VERSION,
     callId: dialogs.callId,
     callerTag: dialogs.callerTag,
-    cseq,
     caller: saveLeg(dialogs.caller),
     callees: [...dialogs.callees].map(([tag, leg]) => [tag, saveLeg(leg)] as const),
     ...{ users, parties, mustRecord, emergency, order, call },

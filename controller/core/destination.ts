@@ -4,13 +4,14 @@
  */
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { firstValue } from "../../protocol/sip/message.ts";
+import { parseNameAddr } from "../../protocol/sip/name-addr.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
 import {
+  canonicalUser,
   isSipScheme,
   parseSipUri,
   type SipUri,
   serializeHostPort,
-  unescapeUri,
 } from "../../protocol/sip/uri.ts";
 import type { Neighbourhood } from "./neighbourhood.ts";
 import type { SipPolicy, Trunk } from "./sip-policy.ts";
@@ -87,14 +88,14 @@ function foreign(
   return anyDomain ? { kind: "domain", uri: nextUri(request) } : NOT_FOUND;
 }
 
-/** The URI of the next hop: the topmost Route's, or the Request-URI. */
+/** The URI of the next hop: the topmost Route's, or the Request-URI. @throws ProtocolError as `nextHop`. */
 export const nextUri = (request: SipRequest): string => {
   const route = firstValue(request, "Route");
-  return route === undefined ? request.uri : route.replace(/^[^<]*<([^>]*)>.*$/, "$1");
+  return route === undefined ? request.uri : parseNameAddr(route).uri;
 };
 
 /** As `addressOfRecord`, but one name for `sip` and `sips`. */
 export function aorOf({ user = "", host }: SipUri): string {
   const name = serializeHostPort(host.toLowerCase().replace(/\.$/, ""));
-  return `sip:${user.includes("%") ? unescapeUri(user) : user}@${name}`;
+  return `sip:${user.includes("%") ? canonicalUser(user) : user}@${name}`;
 }

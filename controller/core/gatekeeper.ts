@@ -11,7 +11,7 @@ import { DigestServer } from "../../protocol/sip/digest-server.ts";
 import type { Peer } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
-import { isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
+import { escapeUser, isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
 import { aorOf } from "./destination.ts";
 import { GuessLimit } from "./guess-limit.ts";
 import type { Neighbourhood } from "./neighbourhood.ts";
@@ -122,11 +122,11 @@ export class Gatekeeper {
       kind: "challenge",
       values: server.challenges(now, stale),
     });
-    const userOf = (username: string) => this.#users.find(`sip:${username}@${realm}`);
+    const userOf = (username: string) => this.#users.find(aorIn(realm, username));
     // Whose password is tried is in the credentials: From is whatever the sender likes.
     let tried = "";
     const ha1Of = (username: string, algorithm: DigestAlgorithm): Secret | undefined => {
-      tried = `sip:${username}@${realm}`;
+      tried = aorIn(realm, username);
       if (this.#guesses.isExhausted(peer.address, tried, now)) return undefined;
       return ha1By(userOf(username), algorithm);
     };
@@ -178,7 +178,9 @@ function senderOf(request: SipRequest): Sender | undefined {
   return sender.ok ? sender.value : undefined;
 }
 
-/** The address of record that a URI of a certificate names. */
+const aorIn = (domain: string, username: string): string => `sip:${escapeUser(username)}@${domain}`;
+
+/** The address of record that a URI names. */
 export function aorOfUri(text: string): string | undefined {
   if (!isSipScheme(text)) return undefined;
   const uri = parsed(() => parseSipUri(text));

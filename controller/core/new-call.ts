@@ -2,7 +2,6 @@
  * A call as the table keeps it, made from an INVITE that may be placed. Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import { messageCSeq } from "../../protocol/sip/cseq.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress, messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
@@ -60,7 +59,6 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
       timed: placing.timed,
       asked: { invite, placing, from: arrival.peer },
     },
-    cseq: messageCSeq(invite).number,
     users: users.map(({ aor }) => aor),
     parties,
     mustRecord,
@@ -86,15 +84,16 @@ export function restoredCallRecord(
   making: CallMaking,
   site: Site,
 ): CallRecord {
-  const { parties, mustRecord, emergency, users, order, cseq } = saved;
+  const { parties, mustRecord, emergency, users, order } = saved;
+  const last = saved.call.dialogs.findLast(({ session }) => session !== null);
   return {
     id,
     call: Call.restore(saved.call, callRules({ parties, mustRecord, emergency }, making)),
     dialogs: restoreDialogs(id, saved, site.neighbourhood),
     beginning: undefined,
-    ...{ cseq, users, parties, mustRecord, emergency, order },
+    ...{ users, parties, mustRecord, emergency, order },
     sessions: new Set(saved.sessions),
-    recording: undefined,
+    recording: last?.session?.recording,
     isCounted: true,
     isSaved: true,
   };

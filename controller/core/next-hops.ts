@@ -91,6 +91,6 @@ function bindingHop(
     const { transport, address } = received;
     return { to: reach.flow, toward: { transport, address }, uri, path, whom };
   }
-  const target = locate(path[0] ?? uri);
+  const target = locate(reach.uri);
   return target === undefined ? undefined : { to: target, toward: target, uri, path, whom };
 }

@@ -26,8 +26,6 @@ export interface SavedCall {
   readonly version: typeof SAVED_CALL_VERSION;
   readonly callId: string;
   readonly callerTag: string;
-  /** Of its INVITE. */
-  readonly cseq: number;
   readonly caller: SavedLeg;
   readonly callees: readonly (readonly [tag: string, leg: SavedLeg])[];
   readonly users: readonly string[];

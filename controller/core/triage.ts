@@ -266,7 +266,7 @@ function namesBody(request: SipRequest, cids: readonly string[]): boolean {
 
 /** The target of a URI with a numeric host; undefined for what only DNS knows. */
 function targetOf(uri: string): Target | undefined {
-  const target = parsed(() => uriTarget(uri.replace(/^[^<]*<([^>]*)>.*$/, "$1")));
+  const target = parsed(() => uriTarget(uri));
   return target.ok ? target.value : undefined;
 }
 

@@ -45,8 +45,7 @@ export type RequestVerdict =
   | BodyVerdict
   | GatewayVerdict
   | "body-slow"
-  | "overloaded"
-  | "running-media";
+  | "overloaded";
 
 export type Verdict = RequestVerdict | AnswerVerdict;
 
@@ -99,7 +98,7 @@ export function verdictOfFault(code: ProtocolErrorCode): BodyVerdict {
   }
 }
 
-/** The verdict of a fault thrown by `parse`, or what it returned. */
+/** What `parse` returned, or that it threw a ProtocolError; anything else is thrown on. */
 export function parsed<T>(
   parse: () => T,
 ): { readonly ok: true; readonly value: T } | { readonly ok: false } {
@@ -164,5 +163,4 @@ const ANSWERS: Readonly<Record<RequestVerdict, Refusal>> = {
   "not-recorded": later("Recorder did not take the call"),
   "body-slow": later("Body could not be opened in time"),
   overloaded: later("Too many calls"),
-  "running-media": media("Running media cannot be changed"),
 };

@@ -34,7 +34,7 @@ export class BodyInspector {
     } catch (error) {
       if (isProtocolError(error)) return { kind: "failed", code: error.code };
       // A call that ended meanwhile has wiped its key; anything else is our fault.
-      if (!(error instanceof RangeError))
+      if (firstKey?.cek.isWiped !== true)
         this.#setting.log.error({ error: nameOf(error) }, "body inspection");
       return { kind: "failed", code: "ERR_BODY" };
     }

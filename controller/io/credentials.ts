@@ -4,11 +4,11 @@
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
-import { Secret } from "../../protocol/secret.ts";
 import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { Ha1 } from "../core/users.ts";
+import { ha1Of } from "./user-entry.ts";
 
 export interface Credentials {
   /** For whom bodies are sealed, and by whose word signers are believed (DER). */
@@ -112,10 +112,7 @@ function parseHa1(text: string): Ha1 {
   const known = [sha256, md5].filter((line) => line !== undefined);
   if (known.length === 0 || known.length !== lines.length)
     throw new TypeError("not 64 hexadecimal digits (SHA-256), nor 32 more (MD5)");
-  return {
-    ...(sha256 === undefined ? {} : { sha256: new Secret(Buffer.from(sha256, "latin1")) }),
-    ...(md5 === undefined ? {} : { md5: new Secret(Buffer.from(md5, "latin1")) }),
-  };
+  return ha1Of({ sha256, md5 });
 }
 
 function ofType(key: KeyObject, type: string): KeyObject {

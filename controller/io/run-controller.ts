@@ -16,6 +16,7 @@ import { parseAddress } from "../../protocol/net/address.ts";
 import { Secret } from "../../protocol/secret.ts";
 import { locateServer } from "../../protocol/sip/locate-server.ts";
 import { waitMs } from "../../protocol/sip/transaction.ts";
+import { ConfigError } from "../../runtime/config-file.ts";
 import { DnsResolver } from "../../runtime/dns-resolver.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import type { Logger } from "../../runtime/logger.ts";
@@ -38,6 +39,8 @@ import type { UserStore } from "./user-store.ts";
 
 /** What a controller is started with, and what may be put in its place while it runs. */
 export interface Loaded {
+  /** The configuration file. */
+  readonly file: string;
   readonly config: ControllerConfig;
   readonly credentials: Credentials;
   readonly users: UserStore;
@@ -46,7 +49,10 @@ export interface Loaded {
 }
 
 export interface RunningController {
-  /** Other users, routes and certificates; calls and connections stay. */
+  /**
+   * Other users, routes and certificates; calls and connections stay.
+   * @throws ConfigError where a gateway would come or go: nothing is changed.
+   */
   reload(loaded: Loaded): Promise<void>;
   /**
    * Takes nothing new, lets transactions finish for a while, and closes all sockets. The sessions
@@ -73,9 +79,11 @@ const FIXED_TABLES = [
   "limits",
   "registrar",
   "state",
+  "digest",
   "dns",
   "agent",
   "process",
+  "log",
 ] as const satisfies readonly (keyof ControllerConfig)[];
 
 /** Starts a controller. Rejects if one of its listeners cannot be opened. @throws ConfigError */
@@ -148,11 +156,16 @@ class ControllerShell implements RunningController {
       this.#log.info({ calls: calls.length, registrations: bindings.length }, "restored");
   }
 
-  async reload({ config, credentials, users }: Loaded): Promise<void> {
+  async reload({ file, config, credentials, users }: Loaded): Promise<void> {
     const before = this.#loaded.config;
+    if ((config.agent === undefined) !== (before.agent === undefined))
+      throw new ConfigError(file, [
+        { path: "agent", message: "a gateway comes or goes only at a start" },
+      ]);
     const fixed = FIXED_TABLES.filter((table) => !isDeepStrictEqual(config[table], before[table]));
     if (fixed.length > 0) this.#log.warn({ tables: fixed }, "takes effect at the next start");
-    this.#rules = rulesOf({ ...config, listen: before.listen }, credentials, users);
+    const kept = Object.fromEntries(FIXED_TABLES.map((table) => [table, before[table]]));
+    this.#rules = rulesOf({ ...config, ...kept }, credentials, users);
     this.#core.feed({ kind: "reload", rules: this.#rules });
     if (credentials.tls !== undefined) this.#sip.setTls(credentials.tls);
     await this.#gateway?.reload(credentials);

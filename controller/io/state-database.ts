@@ -125,8 +125,8 @@ export class StateDatabase {
   }
 
   /**
-   * Writes what has gathered, before anybody is told of it. Never throws: a fault goes to
-   * `onFault`, and the writes wait for the next attempt.
+   * Writes what has gathered, before anybody is told of it. A fault of the database goes to
+   * `onFault`, and the writes wait for the next change.
    */
   commit(): void {
     if (this.#unwritten === 0) return;

@@ -44,8 +44,7 @@ export function userOf(
 }
 
 /** The digests of an entry, out of sight. */
-export function ha1Of({ ha1 }: UserEntry): Ha1 | undefined {
-  if (ha1 === undefined) return undefined;
+export function ha1Of(ha1: NonNullable<UserEntry["ha1"]>): Ha1 {
   const secret = (digits: string): Secret => new Secret(Buffer.from(digits, "latin1"));
   return {
     ...(ha1.sha256 === undefined ? {} : { sha256: secret(ha1.sha256) }),

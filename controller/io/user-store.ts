@@ -46,7 +46,7 @@ function readUsers({ rows, book = {}, domains, mustRecord }: UserSources): Map<s
   const faults: ConfigFault[] = [];
   try {
     for (const entry of opened.list()) {
-      const user = userOf(entry, ha1Of(entry), mustRecord);
+      const user = userOf(entry, entry.ha1 && ha1Of(entry.ha1), mustRecord);
       const message = users.has(user.aor)
         ? "stands there twice, or in the configuration as well"
         : domains.includes(parseSipUri(user.aor).host)

@@ -166,8 +166,17 @@ export function addressOfRecord(text: string): string {
 }
 
 /** Unescaped, but for what would then mean something else: `%3a` becomes `%3A`, `%61` becomes `a`. */
-const canonicalUser = (user: string): string =>
+export const canonicalUser = (user: string): string =>
   user.replace(/%[\da-f]{2}/gi, (escaped) => {
     const character = unescapeUri(escaped);
     return USER.test(character) ? character : escaped.toUpperCase();
   });
+
+/** A user name as it stands in a URI: what may not stand there is escaped; octets come one a character. */
+export const escapeUser = (name: string): string =>
+  USER.test(name) && !name.includes("%")
+    ? name
+    : name.replace(
+        /[^\w\-.!~*'()&=+$,;?/]/g,
+        (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+      );

@@ -19,18 +19,28 @@ const linkOf = (effects: readonly ControllerEffect[]): string | undefined => {
   return told?.kind === "report" ? told.reason : undefined;
 };
 
-function recordedCall(): { readonly proxy: ProxyDriver; readonly recording: string } {
+function recordedCall() {
   const proxy = new ProxyDriver();
   let recording = "";
+  let last: (ControllerEffect & { kind: "save-call" }) | undefined;
   const { core } = proxy;
   const handle = core.handle.bind(core);
   core.handle = (input, now) => {
     const effects = handle(input, now);
-    for (const effect of effects) if (effect.kind === "put") recording = effect.put.recording;
+    for (const effect of effects) {
+      if (effect.kind === "put") recording = effect.put.recording;
+      if (effect.kind === "save-call") last = effect;
+    }
     return effects;
   };
   proxy.answerSealed();
-  return { proxy, recording };
+  /** As it comes out of the database. */
+  const saved = () => {
+    assert.ok(last !== undefined);
+    const { call: id, saved: value } = last;
+    return { id, saved: JSON.parse(JSON.stringify(value)) as typeof value };
+  };
+  return { proxy, recording, saved };
 }
 
 const second = (rows: readonly string[] = [], uri = CAROL) =>
@@ -93,6 +103,15 @@ test("a REFER without target, or of a call without recording, links nothing", ()
   plain.placePlain();
   refer(plain);
   assert.equal(linkOf(plain.receive(second())), undefined);
+});
+
+test("a call of before a restart is linked to, too", () => {
+  const { proxy, recording, saved } = recordedCall();
+  proxy.receive(inDialog("ACK"));
+  const after = new ProxyDriver();
+  after.core.restore([], [saved()]);
+  const effects = after.receive(second(["Replaces: c1@atlanta.example.com;to-tag=b1;from-tag=a1"]));
+  assert.equal(linkOf(effects), recording);
 });
 
 test("the recording order of a call says what it goes on from", () => {

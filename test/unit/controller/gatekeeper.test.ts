@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_GUESSES } from "../../../controller/core/guess-limit.ts";
 import { Secret } from "../../../protocol/secret.ts";
-import { answerChallenge } from "../../../protocol/sip/digest.ts";
+import { answerChallenge, digestHa1 } from "../../../protocol/sip/digest.ts";
 import { NONCE_LIFETIME_MS } from "../../../protocol/sip/digest-server.ts";
 import { appendHeader, headerValue, type SipRequest } from "../../../protocol/sip/message.ts";
 import {
+  directory,
   FROM_ALICE,
   FROM_BILOXI,
   FROM_NOBODY,
@@ -14,7 +15,9 @@ import {
   request,
   requestsOf,
   responsesOf,
+  SIP,
   statusOf,
+  user,
 } from "./proxy-fixture.ts";
 
 const DAVE = { from: "<sip:dave@atlanta.example.com>;tag=d1" };
@@ -113,6 +116,21 @@ test("a password proves a user, and its credentials go no further", () => {
   const [sent] = requestsOf(proxy.receive(withCredentials(proxy, request(DAVE)), FROM_NOBODY));
   assert.ok(sent !== undefined);
   assert.equal(headerValue(sent.request, "Proxy-Authorization"), undefined);
+});
+
+test("a user whose name must be escaped is found by his From and by his credentials", () => {
+  const aor = "sip:%23100@atlanta.example.com";
+  const secret = new Secret(Buffer.from("swordfish"));
+  const ha1 = { sha256: digestHa1("#100", "atlanta.example.com", secret) };
+  const users = directory(user(aor, { ha1 }));
+  const proxy = new ProxyDriver({ sip: { ...SIP, users } });
+  const sent = request({ from: `<${aor}>;tag=d1` });
+  assert.equal(
+    requestsOf(proxy.receive(withCredentials(proxy, sent, "#100"), FROM_NOBODY)).length,
+    1,
+  );
+  const called = { uri: aor, callId: "to him", from: "<sip:bob@biloxi.example.com>;tag=b1" };
+  assert.equal(statusOf(proxy.receive(request(called), FROM_BILOXI)), 480);
 });
 
 test("credentials for other realms pass", () => {

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { isProtocolError } from "../../../protocol/errors.ts";
 import {
   addressOfRecord,
+  escapeUser,
   parseSipUri,
   serializeSipUri,
   unescapeUri,
@@ -100,6 +101,14 @@ test("an address of record reads as itself, whatever its user holds escaped", ()
   for (const [text, expected] of spelt) {
     assert.equal(addressOfRecord(text), expected);
     assert.equal(addressOfRecord(expected), expected);
+  }
+});
+
+test("a name is escaped so that its address of record is that of a user part that reads as it", () => {
+  for (const name of ["alice", "#100", "a%b", "a:b@c", "j\xf6rg", "x;y?z/"]) {
+    const aor = `sip:${escapeUser(name)}@a.example`;
+    assert.equal(addressOfRecord(aor), aor);
+    assert.equal(unescapeUri(parseSipUri(aor).user ?? ""), name);
   }
 });
 
