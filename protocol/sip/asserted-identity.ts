@@ -10,11 +10,11 @@
  *
  * P-Preferred-Identity is a hint to us and goes no further (§9.2).
  */
-import { isProtocolError, ProtocolError } from "../errors.ts";
+import { isProtocolError } from "../errors.ts";
 import { type HeaderRow, headerValues, type SipMessage } from "./message.ts";
-import { type NameAddr, parseNameAddr } from "./name-addr.ts";
+import { parseNameAddr } from "./name-addr.ts";
 import { hidesIdentity, messagePrivacy } from "./privacy.ts";
-import { addressOfRecord, isSipScheme, uriScheme } from "./uri.ts";
+import { addressOfRecord, isSipScheme } from "./uri.ts";
 
 export type IdentitySource =
   /** Within the trust domain: what it asserts is believed. */
@@ -73,17 +73,3 @@ function identityOf(value: string): string | undefined {
 
 const spelling = (uri: string): string =>
   isSipScheme(uri) ? addressOfRecord(uri) : uri.toLowerCase();
-
-/**
- * The identities that a message asserts: one `sip` or `sips` URI, one `tel` URI, or one of each
- * (§9.1). Only for messages from within the trust domain.
- * @throws ProtocolError `ERR_SIP_SYNTAX`.
- */
-export function assertedIdentities(message: SipMessage): readonly NameAddr[] {
-  const identities = headerValues(message, ASSERTED).map(parseNameAddr);
-  const kinds = identities.map(({ uri }) => (isSipScheme(uri) ? "sip" : uriScheme(uri)));
-  const isFair = kinds.every((kind) => kind === "sip" || kind === "tel");
-  if (!isFair || new Set(kinds).size < kinds.length)
-    throw new ProtocolError("ERR_SIP_SYNTAX", "P-Asserted-Identity");
-  return identities;
-}

@@ -81,11 +81,6 @@ export class DigestServer {
     );
   }
 
-  /** The preferred one of `challenges`. */
-  challenge(now: Millis, stale = false): string {
-    return this.challenges(now, stale)[0] ?? "";
-  }
-
   /**
    * Checks the credentials of a request; `ha1Of` gives what is kept of a user for an algorithm
    * (`digestHa1`). `username*` and `userhash`, which no challenge of ours offers, are nobody's.

@@ -1,16 +1,13 @@
 /**
- * From a SIP URI to the servers to try, in order, and from a Via to where its response goes when
- * the flow is gone (RFC 3263 §4 and §5, both address families alike: RFC 7984). Pure: the resolver
- * and chance are arguments.
+ * From a SIP URI to the servers to try, in order (RFC 3263 §4, both address families alike:
+ * RFC 7984). Pure: the resolver and chance are arguments.
  */
 import { isProtocolError } from "../errors.ts";
 import { parseAddress } from "../net/address.ts";
 import type { SipTransport, Target } from "./flow.ts";
-import { findParam } from "./grammar.ts";
 import { DEFAULT_PORTS } from "./next-hop.ts";
 import { chooseNaptr, type NaptrRecord, orderSrv, type SrvRecord } from "./service-records.ts";
 import { parseSipUri, type SipUri, uriParam } from "./uri.ts";
-import type { Via } from "./via.ts";
 
 /**
  * What DNS said. No records: the name or the type does not exist. `unreachable`: nobody answered;
@@ -108,36 +105,6 @@ export function locateLiteral(
   return [
     targetAt(name, { transport, port: parsed.port ?? DEFAULT_PORTS[transport] }, parsed.host),
   ];
-}
-
-/**
- * Where a response goes when its flow is gone: to `maddr`, else to the address it came from and the
- * port of sent-by, else to where sent-by leads (RFC 3261 §18.2.2, RFC 3581 §4, RFC 3263 §5).
- */
-export async function locateResponse(via: Via, setting: LocateSetting): Promise<Located> {
-  const transport = setting.supported.find((each) => each === via.transport.toLowerCase());
-  if (transport === undefined) return { kind: "none" };
-  const params = (name: string): string | undefined => findParam(via.params, name)?.value;
-  const scheme = transport === "tls" ? ("sips" as const) : ("sip" as const);
-  const uri = { scheme, params: [{ name: "transport", value: transport }] } as const;
-  const port = via.port === undefined ? {} : { port: via.port };
-  const received = params("received");
-  const maddr = params("maddr");
-  if (maddr !== undefined)
-    return locateServer({ ...uri, host: unbracketed(maddr), ...port }, setting);
-  const back = received === undefined ? [] : backTo(unbracketed(received), transport, via);
-  if (transport === "udp" && back.length > 0) return found(back);
-  const named = await locateServer({ ...uri, host: via.host, ...port }, setting);
-  return named.kind === "found" ? found([...back, ...named.targets]) : found(back, named);
-}
-
-/** `rport` is where a datagram came from; of a connection it is a port that nobody listens at. */
-function backTo(received: string, transport: SipTransport, via: Via): readonly Target[] {
-  if (familyOf(received) === undefined) return [];
-  const rport = findParam(via.params, "rport")?.value;
-  const asked = transport === "udp" && rport !== undefined ? Number(rport) : undefined;
-  const port = asked ?? via.port ?? DEFAULT_PORTS[transport];
-  return [targetAt(received, { transport, port }, via.host)];
 }
 
 /** The transports at a name, as NAPTR tells, or else all that may carry the URI (§4.1). */

@@ -3,7 +3,6 @@
  * (RFC 3261 §16). Pure. Bodies pass as the same object; rows that need no change keep their octets.
  */
 import { DEFAULT_MAX_FORWARDS } from "./create-request.ts";
-import { createResponse, type ResponseParts } from "./create-response.ts";
 import { canonicalName } from "./header-name.ts";
 import {
   firstValue,
@@ -18,7 +17,6 @@ import {
   withValues,
 } from "./message.ts";
 import { parseNameAddr } from "./name-addr.ts";
-import type { FailureReason } from "./transaction.ts";
 import { isSipScheme, parseSipUri, type SipUri, uriParam } from "./uri.ts";
 import { serializeVia, type Via } from "./via.ts";
 
@@ -168,18 +166,4 @@ export function recordRoutes(incomingUri: string, outgoingUri: string): readonly
 export function forwardResponse(response: SipResponse): SipResponse | undefined {
   const stripped = withFirstValue(response, "Via", undefined);
   return headerRows(stripped, "Via").length === 0 ? undefined : stripped;
-}
-
-/**
- * The final response to pass upstream when the only branch ended (§16.7 item 6, §16.9): its own,
- * but 500 instead of 503, and 408 or 500 when there was none.
- */
-export function upstreamFinal(
-  request: SipRequest,
-  outcome: SipResponse | FailureReason,
-  parts: ResponseParts = {},
-): SipResponse | undefined {
-  if (outcome === "timeout") return createResponse(request, 408, parts);
-  if (outcome === "transport" || outcome.status === 503) return createResponse(request, 500, parts);
-  return forwardResponse(outcome);
 }

@@ -96,11 +96,6 @@ export class ResponseContext<T>
     return this.#pending;
   }
 
-  /** True for a branch that is to end: nothing may be sent for it by another way any more. */
-  isCancelled(branch: number): boolean {
-    return this.#branch(branch).isCancelled;
-  }
-
   /** @throws RangeError for a branch that this context did not make, or one without target. */
   handle(input: ResponseContextInput<T>, now: Millis): readonly ResponseContextEffect<T>[] {
     if (this.#phase.kind === "done") return [];

@@ -2,7 +2,7 @@
  * Session-Expires and Min-SE (RFC 4028 §4, §5, §9). Pure.
  */
 import { ProtocolError } from "../errors.ts";
-import { findParam, type Param, parseParams, serializeParams, trimLws } from "./grammar.ts";
+import { type Param, parseParams, serializeParams, trimLws } from "./grammar.ts";
 import { headerValue, headerValues, type SipMessage } from "./message.ts";
 
 export interface SessionExpires {
@@ -36,12 +36,6 @@ export function minSe(message: SipMessage): number | undefined {
 
 export const serializeSessionExpires = ({ intervalS, params }: SessionExpires): string =>
   `${intervalS}${serializeParams(params)}`;
-
-/** Who keeps the session alive: the sender of the request or the other; undefined if unsaid. */
-export function refresherOf({ params }: SessionExpires): "uac" | "uas" | undefined {
-  const refresher = findParam(params, "refresher")?.value?.toLowerCase();
-  return refresher === "uac" || refresher === "uas" ? refresher : undefined;
-}
 
 /** Whether the sender speaks session timers (§3, option tag `timer`). */
 export const supportsTimer = (message: SipMessage): boolean =>

@@ -9,7 +9,6 @@ import { isDeepStrictEqual } from "node:util";
 import { isProtocolError } from "../../protocol/errors.ts";
 import { parseSdp } from "../../protocol/sdp/parse-sdp.ts";
 import { serializeSdp } from "../../protocol/sdp/serialize-sdp.ts";
-import { assertedIdentities } from "../../protocol/sip/asserted-identity.ts";
 import { messageFault } from "../../protocol/sip/check-message.ts";
 import { parseAuthValue } from "../../protocol/sip/credentials.ts";
 import { parseCSeq, serializeCSeq } from "../../protocol/sip/cseq.ts";
@@ -23,7 +22,6 @@ import { parseNameAddr, serializeNameAddr } from "../../protocol/sip/name-addr.t
 import { parseMessage } from "../../protocol/sip/parse-message.ts";
 import { messagePrivacy } from "../../protocol/sip/privacy.ts";
 import { forwardRequest } from "../../protocol/sip/proxy.ts";
-import { parseReason, serializeReason } from "../../protocol/sip/reason.ts";
 import { parseReplaces, referTarget } from "../../protocol/sip/replaces.ts";
 import { serializeMessage } from "../../protocol/sip/serialize-message.ts";
 import { sessionExpires } from "../../protocol/sip/session-expires.ts";
@@ -137,7 +135,6 @@ const READERS: Readonly<Record<string, Reader>> = {
   via: stable(parseVia, serializeVia),
   cseq: stable(parseCSeq, serializeCSeq),
   params: stable(parseParams, serializeParams),
-  reason: stable(parseReason, serializeReason),
   warning: stable(parseWarning, serializeWarning),
   record: (text) => assert.equal(addressOfRecord(addressOfRecord(text)), addressOfRecord(text)),
   credentials: parseAuthValue,
@@ -148,7 +145,6 @@ const READERS: Readonly<Record<string, Reader>> = {
 const MESSAGE_READERS: readonly ((message: SipMessage) => unknown)[] = [
   inspectionLabels,
   messagePrivacy,
-  assertedIdentities,
   sessionExpires,
   referTarget,
   ({ body }) => {

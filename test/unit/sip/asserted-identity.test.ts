@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isProtocolError } from "../../../protocol/errors.ts";
-import {
-  assertedIdentities,
-  type IdentitySource,
-  identityChange,
-} from "../../../protocol/sip/asserted-identity.ts";
+import { type IdentitySource, identityChange } from "../../../protocol/sip/asserted-identity.ts";
 import { canonicalName } from "../../../protocol/sip/header-name.ts";
 import { hidesIdentity, messagePrivacy, unmetPrivacy } from "../../../protocol/sip/privacy.ts";
 import { rows, sampleRequest } from "./sample.ts";
@@ -69,15 +65,6 @@ test("RFC 3325 §9.2: a preferred identity goes no further, wherever it comes fr
           (row) => !row.startsWith("P-Preferred"),
         ),
       );
-});
-
-test("RFC 3325 §9.1: one sip or sips URI, one tel URI, or one of each", () => {
-  const read = (...lines: string[]) => assertedIdentities(request(...lines)).map(({ uri }) => uri);
-  assert.deepEqual(read(), []);
-  assert.deepEqual(read('P-Asserted-Identity: "A, B" <sip:a@b>, <tel:+1>'), ["sip:a@b", "tel:+1"]);
-  assert.deepEqual(read("P-Asserted-Identity: sips:a@b"), ["sips:a@b"]);
-  for (const bad of ["<sip:a@b>, <sips:c@d>", "<tel:+1>, <tel:+2>", "<http://a>", "<sip:>", "a"])
-    assert.throws(() => read(`P-Asserted-Identity: ${bad}`), syntax, bad);
 });
 
 test("RFC 3323 §4.2: Privacy is read, and an unreadable one is not guessed at", () => {

@@ -1,52 +1,23 @@
 /** Reason, Replaces and Refer-To. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { isProtocolError } from "../../../protocol/errors.ts";
-import {
-  COMPLETED_ELSEWHERE,
-  messageReasons,
-  parseReason,
-  serializeReason,
-} from "../../../protocol/sip/reason.ts";
+import { COMPLETED_ELSEWHERE, serializeReason } from "../../../protocol/sip/reason.ts";
 import { parseReplaces, referTarget, requestReplaces } from "../../../protocol/sip/replaces.ts";
 import { rows, sampleRequest } from "./sample.ts";
 
 const syntax = (error: unknown) => isProtocolError(error, "ERR_SIP_SYNTAX");
 const request = (...lines: string[]) => sampleRequest("INVITE", { headers: rows(...lines) });
 
-test("Reason: the examples of RFC 3326", () => {
-  const value = 'SIP ;cause=200 ;text="Call completed elsewhere"';
-  assert.deepEqual(parseReason(value), COMPLETED_ELSEWHERE);
-  assert.equal(serializeReason(COMPLETED_ELSEWHERE), value);
-  assert.deepEqual(
-    messageReasons(request('Reason: Q.850;cause=16;text="Terminated, \\"so\\"", SIP', "Reason: X")),
-    [
-      { protocol: "Q.850", cause: 16, text: 'Terminated, "so"' },
-      { protocol: "SIP" },
-      { protocol: "X" },
-    ],
+test("Reason: the example of RFC 3326 §3.1", () => {
+  assert.equal(
+    serializeReason(COMPLETED_ELSEWHERE),
+    'SIP ;cause=200 ;text="Call completed elsewhere"',
   );
-  for (const bad of ["", ";cause=1", "SIP;cause=x", "SIP;cause=123456", "S P", "SIP;text="])
-    assert.throws(() => parseReason(bad), syntax, bad);
-});
-
-test("a written Reason reads the same", () => {
-  const reason = fc.record(
-    {
-      protocol: fc.constantFrom("SIP", "Q.850"),
-      cause: fc.nat(99_999),
-      text: fc.string({ unit: fc.constantFrom(...'ab"\\; =é') }),
-    },
-    { requiredKeys: ["protocol"], noNullPrototype: true },
-  );
-  fc.assert(
-    fc.property(reason, (value) =>
-      assert.deepEqual(
-        parseReason(serializeReason(value as ReturnType<typeof parseReason>)),
-        value,
-      ),
-    ),
+  assert.equal(serializeReason({ protocol: "Q.850" }), "Q.850");
+  assert.equal(
+    serializeReason({ protocol: "SIP", text: 'a "b" \\' }),
+    'SIP ;text="a \\"b\\" \\\\"',
   );
 });
 

@@ -99,7 +99,7 @@ const isAuthenticated = (request: SipRequest): boolean =>
 
 const challenge = () => ({
   status: 401,
-  headers: [["WWW-Authenticate", digest.challenge(T0)] as const],
+  headers: [["WWW-Authenticate", digest.challenges(T0)[0] ?? ""] as const],
 });
 
 /** The request that a response answers, so far as its transaction goes; undefined if that is unclear. */

@@ -1,4 +1,4 @@
-/** Which servers a URI leads to (RFC 3263 §4), and a Via without its flow (§5); DNS is a table. */
+/** Which servers a URI leads to (RFC 3263 §4); DNS is a table. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SipTransport, Target } from "../../../protocol/sip/flow.ts";
@@ -6,7 +6,6 @@ import {
   type DnsAnswer,
   type Located,
   locateLiteral,
-  locateResponse,
   locateServer,
   MAX_SERVERS,
   MAX_TARGETS,
@@ -18,7 +17,6 @@ import {
   orderSrv,
   type SrvRecord,
 } from "../../../protocol/sip/service-records.ts";
-import { parseVia } from "../../../protocol/sip/via.ts";
 
 interface Zone {
   /** `ORDER PREFERENCE FLAGS SERVICE REPLACEMENT [REGEXP]`. */
@@ -313,59 +311,6 @@ test("a domain of a thousand servers costs a bounded number of questions and tar
   assert.equal(located.targets.length, MAX_TARGETS);
   assert.equal(resolver.asked.length, 1 + MAX_SERVERS);
 });
-
-const RESPONSES: readonly (readonly [what: string, via: string, expected: string])[] = [
-  [
-    "rport of a datagram (RFC 3581 4)",
-    "UDP 10.0.0.1:5060;received=192.0.2.9;rport=4711",
-    "udp 192.0.2.9 4711",
-  ],
-  [
-    "received without rport: the port of sent-by",
-    "UDP 10.0.0.1:5070;received=192.0.2.9",
-    "udp 192.0.2.9 5070",
-  ],
-  ["received without any port", "UDP 10.0.0.1;received=192.0.2.9", "udp 192.0.2.9 5060"],
-  ["received in IPv6", "UDP [2001:db8::5];received=2001:db8::9;rport=5061", "udp 2001:db8::9 5061"],
-  [
-    "received in brackets",
-    "TCP example.com:5090;received=[2001:db8::9]",
-    "tcp 2001:db8::9 5090, tcp 192.0.2.1 5090",
-  ],
-  [
-    "a connection: rport leads nowhere, then sent-by",
-    "TCP example.com:5090;received=192.0.2.9;rport=4711",
-    "tcp 192.0.2.9 5090, tcp 192.0.2.1 5090",
-  ],
-  ["sent-by numeric", "UDP 192.0.2.8:5090", "udp 192.0.2.8 5090"],
-  ["sent-by a name with port", "UDP example.com:5090", "udp 192.0.2.1 5090"],
-  ["sent-by a name without port: SRV (RFC 3263 5)", "UDP example.com", "udp 192.0.2.13 5060"],
-  ["TLS: SRV of sips", "TLS example.com", "tls 192.0.2.12 5061 example.com"],
-  [
-    "maddr (RFC 3261 18.2.2)",
-    "UDP example.com:5090;maddr=192.0.2.50;received=192.0.2.9",
-    "udp 192.0.2.50 5090",
-  ],
-  [
-    "received that is no address",
-    "UDP example.com:5090;received=evil.example",
-    "udp 192.0.2.1 5090",
-  ],
-  [
-    "sent-by unknown, but received known",
-    "TCP nowhere.example:5090;received=192.0.2.9",
-    "tcp 192.0.2.9 5090",
-  ],
-  ["nowhere", "TCP nowhere.example", "none"],
-  ["a transport we lack", "SCTP example.com", "none"],
-];
-
-for (const [what, via, expected] of RESPONSES)
-  test(`response: ${what}`, async () => {
-    const resolver = tableResolver(FULL);
-    const setting = { resolver, supported: ALL, random: half };
-    assert.equal(locatedWord(await locateResponse(parseVia(`SIP/2.0/${via}`), setting)), expected);
-  });
 
 /** A small generator with a seed, so that counts are the same each time. */
 function seeded(seed: number): (size: number) => Buffer {

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { BestResponse } from "../../../protocol/sip/best-response.ts";
 import { newBranch, ownVia } from "../../../protocol/sip/create-request.ts";
 import { createResponse } from "../../../protocol/sip/create-response.ts";
 import {
@@ -22,7 +23,6 @@ import {
   forwardResponse,
   recordRoutes,
   removeOwnRoute,
-  upstreamFinal,
   validateRequest,
 } from "../../../protocol/sip/proxy.ts";
 import { serializeMessage } from "../../../protocol/sip/serialize-message.ts";
@@ -148,9 +148,12 @@ function proxyHandler(net: Net): Handler {
       }
       case "failed": {
         const waiting = upstream.get(event.key);
-        const response = waiting && upstreamFinal(waiting.request, event.reason, { toTag: "p" });
-        if (waiting && response) net.feed("proxy", { kind: "respond", key: waiting.key, response });
-        return;
+        if (waiting === undefined) return;
+        const best = new BestResponse();
+        best.addFailure(event.reason);
+        const { status } = best.choose(false);
+        const response = createResponse(waiting.request, status, { toTag: "p" });
+        return net.feed("proxy", { kind: "respond", key: waiting.key, response });
       }
       default:
         throw new Error(`unexpected: ${event.kind}`);

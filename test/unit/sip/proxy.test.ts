@@ -19,7 +19,6 @@ import {
   forwardResponse,
   recordRoutes,
   removeOwnRoute,
-  upstreamFinal,
   validateRequest,
 } from "../../../protocol/sip/proxy.ts";
 import { serializeMessage } from "../../../protocol/sip/serialize-message.ts";
@@ -157,17 +156,6 @@ test("a response loses our Via; one without another Via was for us alone", () =>
     forwardResponse(joined)?.headers.find(({ name }) => name === "Via")?.value,
     headerValue(invite, "Via"),
   );
-});
-
-test("what a single branch comes to upstream", () => {
-  const sent = forwardRequest(invite, { via });
-  const status = (outcome: Parameters<typeof upstreamFinal>[1]) =>
-    upstreamFinal(invite, outcome, { toTag: "t" })?.status;
-  assert.equal(status(reply(sent, 486)), 486);
-  assert.equal(status(reply(sent, 603)), 603);
-  assert.equal(status(reply(sent, 503)), 500);
-  assert.equal(status("timeout"), 408);
-  assert.equal(status("transport"), 500);
 });
 
 test("a request that comes back unchanged has looped; a changed one spirals", () => {

@@ -329,14 +329,6 @@ for (const [what, setting, ...steps] of CASES)
     }
   });
 
-test("it is known of each branch whether it is to end", () => {
-  const context = new ResponseContext<string>({ method: "INVITE", acceptedMs: T1_64 });
-  context.handle(start("a b"), 0);
-  assert.deepEqual([context.isCancelled(0), context.isCancelled(1)], [false, false]);
-  context.handle(got(0, 200), 1);
-  assert.deepEqual([context.isCancelled(0), context.isCancelled(1)], [false, true]);
-});
-
 test("a branch that nobody made, and one without target, are our own faults", () => {
   const context = new ResponseContext<string>({ method: "INVITE", acceptedMs: T1_64 });
   assert.throws(() => context.handle(timeout(0), 0), RangeError);
