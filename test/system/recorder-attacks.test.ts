@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RecorderHarness, TestCall, until } from "./recorder-harness.ts";
 import { beginCall, bothWays, endOfCall } from "./recorder-speech.ts";
@@ -49,14 +49,11 @@ describe("a second recorder on one store", () => {
 describe("a store without room", { skip: process.getuid?.() === 0 ? false : "needs root" }, () => {
   const harness = new RecorderHarness(1_000);
   const ballast = join(harness.store, "ballast");
-  spawnSync("mount", [
-    "-t",
-    "tmpfs",
-    "-o",
-    "size=256k,mode=700,uid=61930,gid=61930",
-    "x",
-    harness.store,
-  ]);
+  before(() => {
+    const options = "size=256k,mode=700,uid=61930,gid=61930";
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", options, "x", harness.store]);
+    assert.equal(mounted.status, 0, String(mounted.stderr));
+  });
   after(() => {
     spawnSync("umount", [harness.store]);
     harness.close();
