@@ -60,7 +60,7 @@ export interface Baresip {
   registered(timeoutMs?: number): Promise<void>;
   /** The next event of this name that no earlier call returned. @throws Error at the timeout. */
   event(name: EventName, timeoutMs?: number): Promise<BaresipEvent>;
-  /** Runs a command (`dial`, `accept`, `hangup`, `hold`, `resume`, …). @throws Error if refused. */
+  /** Runs a command (`dial`, `accept`, `hangup`, `hold`, `resume`, …). @throws Error if refused, or if it is gone. */
   tell(command: string, params?: string): Promise<string>;
   /** What it heard, as it decoded it, whole once it has stopped: one piece a call, and one after each change of a call's media. */
   heard(): readonly Int16Array[];
@@ -195,14 +195,18 @@ function openControl(process: LabProcess, socket: Socket): Pick<Baresip, "event"
   const reader = new NetstringReader();
   const unread: BaresipEvent[] = [];
   const waiting = new Set<() => void>();
-  const answers = new Map<string, (response: Response) => void>();
+  const answers = new Map<string, PromiseWithResolvers<Response>>();
   let commands = 0;
   socket.on("error", () => socket.destroy());
+  const gone = () => new Error(`${process.name}: the connection is gone: ${process.tail()}`);
+  socket.on("close", () => {
+    for (const { reject } of answers.values()) reject(gone());
+  });
   socket.on("data", (chunk: Buffer) => {
     for (const octets of reader.push(chunk)) {
       const message = JSON.parse(octets.toString("utf8")) as ControlMessage;
       if ("response" in message) {
-        answers.get(message.token)?.(message);
+        answers.get(message.token)?.resolve(message);
         continue;
       }
       unread.push(message);
@@ -228,11 +232,12 @@ function openControl(process: LabProcess, socket: Socket): Pick<Baresip, "event"
         settle();
       }),
     async tell(command, params = "") {
+      if (socket.destroyed) throw gone();
       const token = String(++commands);
-      const answer = new Promise<Response>((resolve) => answers.set(token, resolve));
+      const answer = Promise.withResolvers<Response>();
+      answers.set(token, answer);
       socket.write(netstring(JSON.stringify({ command, params, token })));
-      const { ok, data } = await answer;
-      answers.delete(token);
+      const { ok, data } = await answer.promise.finally(() => answers.delete(token));
       if (!ok) throw new Error(`${process.name}: ${command}: ${data}`);
       return data;
     },

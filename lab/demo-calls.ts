@@ -114,13 +114,20 @@ async function examine(
   };
 }
 
-/** Searches a call's signalling for its media keys and SDP; names its keys for other searches. */
+/** Each direction has a key of its own. */
+const MEDIA_KEY_COUNT = 2;
+
+/**
+ * Searches a call's signalling for its media keys and SDP; names its keys for other searches.
+ * @throws RangeError if the signalling does not lead to the keys of both directions.
+ */
 async function searchCall(
   stage: Stage,
   streams: readonly TcpStream[],
 ): Promise<{ findings: Findings; secrets: readonly NamedSecret[] }> {
   const bob = readIdentity(stage.site.keys, "bob");
   const { mediaKeys, firstKey } = await callSecrets(readSignalling(streams), bob);
+  if (mediaKeys.length < MEDIA_KEY_COUNT) throw new RangeError("a search for no key finds none");
   const secrets = mediaKeys.flatMap((octets) => [
     { name: "media key and salt", octets },
     { name: "media key", octets: octets.subarray(0, MASTER_KEY_BYTES) },

@@ -58,10 +58,14 @@ export function commonSamples(heard: Int16Array, sent: Int16Array): number | und
   return undefined;
 }
 
-/** Whether a channel holds the whole of a sound, sample for sample, and silence all round it. */
+/**
+ * Whether a channel holds the whole of a sound, sample for sample, and silence all round it; false
+ * if nothing was spoken.
+ */
 export function isWholeOf(channel: Int16Array, sound: Int16Array): boolean {
-  const start = firstSpoken(channel) - firstSpoken(sound);
-  if (start < 0) return false;
+  const spokenAt = firstSpoken(sound);
+  const start = firstSpoken(channel) - spokenAt;
+  if (spokenAt < 0 || start < 0) return false;
   const end = start + sound.length;
   return channel.every((sample, at) => sample === (at < end ? (sound[at - start] ?? 0) : 0));
 }
