@@ -31,6 +31,11 @@ import { openStage, type Stage } from "../../lab/stage.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { headerValue, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
 
+const CLOSE_TIMEOUT_MS = 30_000;
+const CLOSE_POLL_MS = 20;
+const CALL_LABEL_DIGITS = 12;
+const EMPTY_ADDRESS = "10.10.0.9";
+
 const strangersKeys = mkdtempSync(join(tmpdir(), "keyhole-strangers-"));
 let stage: Stage;
 let inAlice: InnerSockets;
@@ -62,9 +67,6 @@ after(async () => {
 });
 
 /** Proved with packets, and read from the kernel for ports that no firewall of ours guards. */
-const CLOSE_TIMEOUT_MS = 30_000;
-const CLOSE_POLL_MS = 20;
-
 async function assertNothingOpened(): Promise<void> {
   assert.deepEqual(readKernelCounters(stage.network), []);
   const matrix = await probeMatrix(stage.probes, MEDIA_PORTS);
@@ -91,8 +93,6 @@ function acknowledge(invite: SipRequest, response: SipResponse, peer: SipPeer): 
   peer.send({ ...invite, method: "ACK", headers, body: Buffer.alloc(0) });
 }
 
-const CALL_LABEL_DIGITS = 12;
-
 /** The log names a call by a hash of its Call-ID, and says what was found wrong with it. */
 async function assertLogged(invite: SipRequest): Promise<void> {
   const hash = createHash("sha256").update(headerValue(invite, "Call-ID") ?? "");
@@ -105,7 +105,6 @@ async function assertLogged(invite: SipRequest): Promise<void> {
   await stage.programs.controller?.line("a verdict", isEntry);
 }
 
-const EMPTY_ADDRESS = "10.10.0.9";
 const sealed = async (sdp: Buffer, more: Partial<SealedParts> = {}): Promise<SipRequest> =>
   (await withSealedOffer(forgeInvite(), { ...parts, ...more, sdp })).message;
 
