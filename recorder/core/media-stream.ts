@@ -13,7 +13,7 @@ import type { PortCounts, RejectedCounts, StreamReport } from "./completeness.ts
 import { type MediaPacket, withPayload } from "./media-packet.ts";
 import type { SrtpHistory } from "./media-receiver.ts";
 import { SequenceTracker } from "./sequence-tracker.ts";
-import { type Attempt, StreamReceivers } from "./stream-receivers.ts";
+import { type Attempt, isProven, StreamReceivers } from "./stream-receivers.ts";
 
 /** How long a packet waits for the key that an answer brings: media may overtake the answer. */
 export const PENDING_MS = 2000;
@@ -134,7 +134,7 @@ export class MediaStream {
     return this.#open(arrived, now, () => now + PENDING_MS);
   }
 
-  /** Takes those that a key opens, and leaves the rest: they may be another stream's. */
+  /** Takes those that a key proves, replays as well, and leaves the rest: they may be another stream's. */
   takeProven(arrived: readonly ArrivedPacket[]): {
     readonly stored: readonly PcapngPacket[];
     readonly rest: readonly ArrivedPacket[];
@@ -143,12 +143,14 @@ export class MediaStream {
     const rest: ArrivedPacket[] = [];
     const stored = arrived.flatMap((each, index) => {
       const attempt = attempts[index];
-      if (attempt?.kind !== "opened") {
+      if (attempt === undefined || attempt.kind === "unopened" || !isProven(attempt)) {
         rest.push(each);
         return [];
       }
       this.#counts[each.component].captured += 1;
-      return this.#store(each, attempt);
+      return attempt.kind === "opened"
+        ? this.#store(each, attempt)
+        : this.#reject(each, attempt.reason);
     });
     return { stored, rest };
   }

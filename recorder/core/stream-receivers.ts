@@ -196,8 +196,8 @@ const isEndless = (until: Millis): boolean => until === Number.POSITIVE_INFINITY
 
 const UNKEYED: Attempt = { kind: "unopened", reason: "no key" };
 
-/** True if a tag was right. */
-const isProven = (attempt: Attempt): boolean =>
+/** True if a tag was right: opened, or a replay, or beyond a limit. */
+export const isProven = (attempt: Attempt): boolean =>
   attempt.kind === "opened" || (attempt.kind === "rejected" && attempt.reason !== "syntax");
 
 function attemptOf(

@@ -289,6 +289,22 @@ describe("two calls at one destination", () => {
     }
   });
 
+  it("a replay is counted where the key proves it, and is nobody else's forgery", () => {
+    const first = new Call();
+    const second = new Call(first.recorder, SECOND);
+    first.order([from(BOB.address, OTHER_KEY)]);
+    second.order([from(STRANGER.address, THIRD_KEY)]);
+    const repeated = seal(senderOf(THIRD_KEY), 1);
+    // From the first one's source: by that alone it would be his.
+    for (const ms of [20, 21]) second.pass(repeated, { ...toAlice(BOB), ms });
+    const [counts, others] = [second.close().streams[0]?.rtp, first.close().streams[0]?.rtp];
+    assert.deepEqual(
+      [counts?.authenticated, counts?.rejected.replay, counts?.keptApart],
+      [1, 1, 1],
+    );
+    assert.deepEqual([others?.captured, others?.rejected.authentication], [0, 0]);
+  });
+
   it("what no key opens is the signalled source's, or the one's that has no key yet", () => {
     const first = new Call();
     const second = new Call(first.recorder, SECOND);
