@@ -3,7 +3,7 @@
  * RFC 5626 §7). Pure.
  */
 import { parseAddress } from "../../protocol/net/address.ts";
-import type { FlowId } from "../../protocol/sip/flow.ts";
+import { type FlowId, isReliableHop } from "../../protocol/sip/flow.ts";
 import { parseNameAddr } from "../../protocol/sip/name-addr.ts";
 import { DEFAULT_PORTS } from "../../protocol/sip/next-hop.ts";
 import { parseSipUri, uriParam } from "../../protocol/sip/uri.ts";
@@ -28,7 +28,7 @@ export function reachOf(binding: Binding): Reach {
   const place = placeOf(binding);
   const atSource = place?.address === received.address;
   if (flow === undefined) return regId === undefined && atSource ? itself : { kind: "dead" };
-  const elsewhere = flow.startsWith("udp/") && atSource && place.port !== received.port;
+  const elsewhere = !isReliableHop(flow) && atSource && place.port !== received.port;
   return elsewhere && regId === undefined ? itself : { kind: "flow", flow };
 }
 

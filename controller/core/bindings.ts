@@ -51,9 +51,6 @@ export type BindingChange =
   | { readonly kind: "put"; readonly binding: Binding }
   | { readonly kind: "delete"; readonly aor: string; readonly key: string };
 
-/** True for a flow that means the same after a restart: a UDP one is only addresses. */
-export const isLastingFlow = (flow: FlowId): boolean => flow.startsWith("udp/");
-
 export class BindingTable {
   readonly #byAor = new Map<string, ReadonlyMap<string, Binding>>();
   /** Addresses of record with a binding on the flow. */

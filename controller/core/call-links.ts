@@ -8,6 +8,7 @@ import type { SipRequest } from "../../protocol/sip/message.ts";
 import { referTarget, requestReplaces } from "../../protocol/sip/replaces.ts";
 import { type DialogPlace, type DialogTable, receiverOf } from "./dialog-table.ts";
 import { aorOfUri, type Origin } from "./gatekeeper.ts";
+import { whomOf } from "./new-call.ts";
 import type { Whom } from "./next-hops.ts";
 import { parsed } from "./verdict.ts";
 
@@ -65,8 +66,7 @@ export class CallLinks {
 
   #ofReferrer({ uri }: SipRequest, origin: Origin, now: Millis): string | undefined {
     if (this.#referred.size === 0) return undefined;
-    const caller = origin.kind === "user" ? { aor: origin.user.aor } : { trunk: origin.trunk };
-    const key = keyOf(caller, uri);
+    const key = keyOf(whomOf(origin), uri);
     const referred = this.#referred.get(key);
     if (referred === undefined) return undefined;
     this.#referred.delete(key);

@@ -4,6 +4,7 @@
  */
 import type { Pinhole } from "../../protocol/control/messages.ts";
 import type { WantedSession } from "./agent-client-port.ts";
+import { destinationOf } from "./pinholes.ts";
 
 export class ClaimedDestinations {
   /** By destination: each wanted state that leads there, as often as it was added. */
@@ -29,7 +30,7 @@ export class ClaimedDestinations {
   /** True if a packet could pass through holes of another session as well. */
   isObstructed(wanted: WantedSession): boolean {
     return wanted.pinholes.some((hole) => {
-      const others = this.#byDestination.get(keyOf(hole)) ?? [];
+      const others = this.#byDestination.get(destinationOf(hole)) ?? [];
       return others.some(
         ({ session, pinholes }) =>
           session !== wanted.session && pinholes.some((other) => overlap(hole, other)),
@@ -38,9 +39,8 @@ export class ClaimedDestinations {
   }
 }
 
-const keyOf = ({ to }: Pinhole): string => `${to.address} ${to.port}`;
-
-const keysOf = ({ pinholes }: WantedSession): ReadonlySet<string> => new Set(pinholes.map(keyOf));
+const keysOf = ({ pinholes }: WantedSession): ReadonlySet<string> =>
+  new Set(pinholes.map(destinationOf));
 
 /** Source ports are not looked at: the controller names none. */
 function overlap(one: Pinhole, other: Pinhole): boolean {

@@ -8,7 +8,7 @@ import {
   parseAddress,
   prefixContains,
 } from "../../protocol/net/address.ts";
-import type { FlowId, Target } from "../../protocol/sip/flow.ts";
+import { type FlowId, isReliableHop, type Target } from "../../protocol/sip/flow.ts";
 import { firstValue, type SipRequest } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
@@ -99,7 +99,7 @@ export function wayToParty(
 function waysByFlow(site: Site, leg: Leg, flow: FlowId, contact: Target): readonly NextHop[] {
   const target = permitted(site, leg, contact);
   const byFlow = flowHop(leg, flow);
-  return target === undefined || flow.startsWith("udp/")
+  return target === undefined || !isReliableHop(flow)
     ? [byFlow]
     : [byFlow, hopTo(target, leg.whom)];
 }

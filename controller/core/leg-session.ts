@@ -117,8 +117,7 @@ export function bounded(parts: readonly Wanted[]): Wanted {
 function oneEachDestination(drafts: readonly DraftStream[]): readonly DraftStream[] {
   const kept = new Map<string, DraftStream>();
   for (const draft of drafts) {
-    const { address, port } = draft.destination;
-    const key = `${address} ${port}`;
+    const key = destinationOf({ to: draft.destination });
     if (!kept.has(key)) kept.set(key, draft);
   }
   return [...kept.values()];

@@ -43,15 +43,18 @@ export const refused = (
   response: { status, headers, ...(reason === undefined ? {} : { reason }) },
 });
 
+/** How often a phone is asked to keep its flow alive (Flow-Timer, RFC 5626 §6). */
+export const FLOW_TIMER_S = 120;
+
 /** The 200: all that is bound now, the best first. */
 export function accepted(
   { register, outbound }: Done,
   bindings: readonly Binding[],
-  { flowTimerS, now }: { readonly flowTimerS: number; readonly now: Millis },
+  now: Millis,
 ): RegistrarAnswer["response"] {
   const { path, supported } = register;
   const row = (name: string, value: string) => [name, value] as const;
-  const flow = [row("Require", "outbound"), row("Flow-Timer", String(flowTimerS))];
+  const flow = [row("Require", "outbound"), row("Flow-Timer", String(FLOW_TIMER_S))];
   return {
     status: 200,
     headers: [

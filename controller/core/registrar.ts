@@ -3,11 +3,11 @@
  * whose sender is known already; what it answers goes out only when its changes are stored.
  */
 import type { Millis } from "../../protocol/machine.ts";
-import type { FlowId, Peer } from "../../protocol/sip/flow.ts";
+import { type FlowId, isReliableHop, type Peer } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { SipUri } from "../../protocol/sip/uri.ts";
 import { byPreference, reachOf } from "./binding-reach.ts";
-import { type Binding, type BindingChange, BindingTable, isLastingFlow } from "./bindings.ts";
+import { type Binding, type BindingChange, BindingTable } from "./bindings.ts";
 import {
   contactBytes,
   isBindingOf,
@@ -50,10 +50,6 @@ export interface RegistrarSetting {
   readonly isUser: (aor: string) => boolean;
   /** Whether a URI names this proxy itself: a contact there would be a loop. */
   readonly isOwn: (uri: SipUri) => boolean;
-  /** A phone that does not know Path is refused behind a proxy that adds one (RFC 3327 §5.3). */
-  readonly pathSupportRequired?: boolean;
-  /** How often a phone is asked to keep its flow alive (Flow-Timer, RFC 5626 §6). */
-  readonly flowTimerS?: number;
 }
 
 /** Who sends a REGISTER, as the gatekeeper knows him, and by which way. */
@@ -68,7 +64,6 @@ export interface Registration {
 
 /** Octets of a contact with its parameters, Path and Call-ID: what a user can make us keep of one. */
 export const MAX_BINDING_BYTES = 4096;
-export const DEFAULT_FLOW_TIMER_S = 120;
 const HOUR_S = 3600;
 
 export class Registrar {
@@ -97,8 +92,7 @@ export class Registrar {
     if (outcome.kind === "refused") return { response: outcome.response, changes: gone };
     this.#table.apply(outcome.changes);
     const bindings = this.lookup(outcome.register.aor, now);
-    const flowTimerS = this.#setting.flowTimerS ?? DEFAULT_FLOW_TIMER_S;
-    const response = accepted(outcome, bindings, { flowTimerS, now });
+    const response = accepted(outcome, bindings, now);
     return { response, changes: [...gone, ...outcome.changes] };
   }
 
@@ -125,7 +119,7 @@ export class Registrar {
   load(rows: readonly Binding[]): void {
     this.#table.apply(
       rows.map((row) =>
-        put(row.flow === undefined || isLastingFlow(row.flow) ? row : withoutFlow(row)),
+        put(row.flow === undefined || !isReliableHop(row.flow) ? row : withoutFlow(row)),
       ),
     );
   }
@@ -144,7 +138,7 @@ export class Registrar {
     if (unknown.length > 0) return refused(420, [["Unsupported", unknown.join(", ")]]);
     if (aor !== registration.by && registration.mayRegister?.(aor) !== true) return refused(403);
     if (!this.#setting.isUser(aor)) return refused(404);
-    if (this.#lacksPathSupport(register)) return refused(420, [["Unsupported", "path"]]);
+    if (lacksPathSupport(register)) return refused(420, [["Unsupported", "path"]]);
     switch (contacts.kind) {
       case "fetch":
         return { kind: "done", register, outbound: false, changes: [] };
@@ -153,11 +147,6 @@ export class Registrar {
       case "listed":
         return this.#update(register, contacts.contacts, registration, now);
     }
-  }
-
-  #lacksPathSupport({ path, supported }: RegisterRequest): boolean {
-    const required = this.#setting.pathSupportRequired ?? true;
-    return required && path.length > 0 && !supported.has("path");
   }
 
   #removeAll(register: RegisterRequest, now: Millis): Done | Refused {
@@ -246,3 +235,7 @@ const wantsOutbound = ({ contacts, supported }: RegisterRequest): boolean =>
   contacts.kind === "listed" &&
   supported.has("outbound") &&
   contacts.contacts.some(({ regId }) => regId !== undefined);
+
+/** A phone that does not know Path is refused behind a proxy that adds one (RFC 3327 §5.3). */
+const lacksPathSupport = ({ path, supported }: RegisterRequest): boolean =>
+  path.length > 0 && !supported.has("path");
