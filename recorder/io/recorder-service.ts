@@ -72,6 +72,7 @@ export class RecorderService {
       interrupted,
       sodium: options.sodium,
       onFailed: (recording, reason) => this.#storeFailed(recording, reason),
+      onInterrupted: () => this.#closeInterruptedLater(),
     });
   }
 
@@ -249,7 +250,6 @@ export class RecorderService {
   #storeFailed(recording: string, reason: string): void {
     this.#options.log.error({ recording, reason }, "recording failed");
     this.#drive.feed({ kind: "store-failed", recording, reason });
-    this.#closeInterruptedLater();
     this.#checkIdle();
   }
 

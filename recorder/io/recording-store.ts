@@ -40,6 +40,8 @@ export interface StoreOptions {
   readonly sodium: Sodium;
   /** A recording cannot be written any more. */
   readonly onFailed: (recording: string, reason: string) => void;
+  /** Nobody writes to it any more: `interrupted` has it, perhaps long after it failed. */
+  readonly onInterrupted?: (recording: string) => void;
   readonly clock?: () => number;
   /** Instead of `MAX_ALL_WAITING_BYTES`. */
   readonly maxAllWaitingBytes?: number;
@@ -97,7 +99,7 @@ export class RecordingStore {
     } catch (error) {
       this.#open.delete(recording);
       this.#forgetWaiting(entry);
-      if (interruption !== undefined) this.#options.interrupted.give(recording, interruption);
+      if (interruption !== undefined) this.#interrupt(recording, interruption);
       throw error;
     }
     if (this.#open.get(recording) !== entry) await entry.file?.abandon();
@@ -253,8 +255,13 @@ export class RecordingStore {
     void entry.work
       .then(() => entry.file?.abandon())
       .catch(() => undefined)
-      .then(() => this.#options.interrupted.give(recording, interruption));
+      .then(() => this.#interrupt(recording, interruption));
     this.#options.onFailed(recording, reason);
+  }
+
+  #interrupt(recording: string, interruption: Interruption): void {
+    this.#options.interrupted.give(recording, interruption);
+    this.#options.onInterrupted?.(recording);
   }
 }
 

@@ -27,6 +27,7 @@ import {
   MAX_WAITING_BYTES,
   RecordingStore,
 } from "../../../recorder/io/recording-store.ts";
+import { SealedFile } from "../../../recorder/io/sealed-file.ts";
 import {
   ledgerPath,
   listRecordings,
@@ -154,6 +155,27 @@ describe("recording store", () => {
     await opening;
     assert.deepEqual(failed, [`${RECORDING} the disk is too slow`]);
     assert.equal(await store.finish(RECORDING, metadata, report), false);
+    await close();
+  });
+
+  it("says that a recording is interrupted once a write that hangs lets go of it", async (t) => {
+    const told: string[] = [];
+    const bounds = { maxAllWaitingBytes: 1, onInterrupted: (id: string) => told.push(id) };
+    const { store, failed, interrupted, close } = await open(undefined, bounds);
+    await store.open(RECORDING, metadata);
+    const gate = Promise.withResolvers<void>();
+    const abandon = SealedFile.prototype.abandon;
+    t.mock.method(SealedFile.prototype, "abandon", async function held(this: SealedFile) {
+      await gate.promise;
+      await abandon.call(this);
+    });
+    store.writePackets(RECORDING, [packet(1)]);
+    await new Promise((done) => setImmediate(done));
+    assert.equal(failed.length, 1);
+    assert.deepEqual([told, interrupted.recordings], [[], []]);
+    gate.resolve();
+    while (told.length === 0) await new Promise((done) => setImmediate(done));
+    assert.deepEqual([told, interrupted.recordings], [[RECORDING], [RECORDING]]);
     await close();
   });
 
