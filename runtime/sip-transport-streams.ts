@@ -5,14 +5,7 @@
  * connection is used or a new one made. A connection that a peer opened serves targets that name
  * just its address and port, never a host name: the name of a server was not checked on it.
  */
-import {
-  createServer,
-  isIPv6,
-  type LookupFunction,
-  type Server,
-  type Socket,
-  connect as tcpConnect,
-} from "node:net";
+import { createServer, isIPv6, type Server, type Socket, connect as tcpConnect } from "node:net";
 import {
   createServer as createTlsServer,
   type TLSSocket,
@@ -21,11 +14,9 @@ import {
 } from "node:tls";
 import type { FlowId, Peer, Target } from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
-import type { Logger } from "./logger.ts";
 import { type AdmissionLimits, ConnectionAdmission } from "./sip-transport-admission.ts";
+import type { CarrierSetting, Settle } from "./sip-transport-carrier.ts";
 import { type ConnectionLimits, SipConnection } from "./sip-transport-connection.ts";
-import type { SipTransportCounters } from "./sip-transport-counters.ts";
-import type { MessageRate } from "./sip-transport-rate.ts";
 import {
   type ClientCertificates,
   peerIdentities,
@@ -48,22 +39,16 @@ export interface StreamListener {
   readonly clientCertificates?: ClientCertificates | undefined;
 }
 
-export interface StreamSetting {
+export interface StreamSetting extends CarrierSetting {
   readonly tls: SipTlsSetting | undefined;
-  readonly onMessage: (message: SipMessage, flow: FlowId, peer: Peer) => void;
   readonly onClosed: (flow: FlowId) => void;
   readonly limits: StreamLimits;
-  readonly rate: MessageRate;
-  readonly counters: SipTransportCounters;
-  readonly lookup: LookupFunction;
-  readonly log: Logger | undefined;
 }
-
-/** Called once: with the error that kept the message here, or with the flow it took. */
-export type Settle = (error: Error | undefined, flow: FlowId) => void;
 
 /** What connections have to say goodbye when all is closed. */
 const SHUTDOWN_GRACE_MS = 1_000;
+/** One line for all connections refused meanwhile: whoever floods must not fill the log too. */
+const REFUSED_WARNING_MS = 60_000;
 
 interface Flow {
   readonly id: FlowId;
@@ -81,6 +66,7 @@ export class StreamTransport {
   readonly #admission: ConnectionAdmission;
   #tls: SipTlsSetting | undefined;
   #nextFlow = 1;
+  #warnedAtMs = Number.NEGATIVE_INFINITY;
   #closing = false;
 
   constructor(setting: StreamSetting) {
@@ -141,10 +127,19 @@ export class StreamTransport {
     const server = transport === "tcp" ? createServer() : this.#createTlsServer(listener);
     return server.on("connection", (socket) => {
       if (!this.#admission.admit(socket)) {
-        this.#setting.counters.refusedConnections += 1;
+        this.#noteRefused();
         socket.destroy();
       } else if (transport === "tcp") this.#accept("tcp", socket, () => []);
     });
+  }
+
+  #noteRefused(): void {
+    const { counters, log } = this.#setting;
+    counters.refusedConnections += 1;
+    const nowMs = performance.now();
+    if (nowMs - this.#warnedAtMs < REFUSED_WARNING_MS) return;
+    this.#warnedAtMs = nowMs;
+    log?.warn({ refusedSinceStart: counters.refusedConnections }, "too many SIP connections");
   }
 
   #createTlsServer({ clientCertificates }: StreamListener): Server {

@@ -6,27 +6,14 @@
  * names are `udp/SOCKET/PORT/ADDRESS`. Sending resolves no names unless a target holds one.
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from "node:dgram";
-import { isIP, isIPv6, type LookupFunction } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { readDatagram } from "../protocol/sip/datagram.ts";
 import type { FlowId, Peer, Target } from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
 import { serializeMessage } from "../protocol/sip/serialize-message.ts";
 import { answerBinding, isStun } from "../protocol/sip/stun-binding.ts";
-import type { Logger } from "./logger.ts";
-import type { SipTransportCounters } from "./sip-transport-counters.ts";
+import type { CarrierSetting, Settle } from "./sip-transport-carrier.ts";
 import { QueueProbe } from "./sip-transport-queue-probe.ts";
-import type { MessageRate } from "./sip-transport-rate.ts";
-
-export interface DatagramSetting {
-  readonly onMessage: (message: SipMessage, flow: FlowId, peer: Peer) => void;
-  readonly rate: MessageRate;
-  readonly counters: SipTransportCounters;
-  readonly lookup: LookupFunction;
-  readonly log: Logger | undefined;
-}
-
-/** Called once, later: with the error that kept the datagram here, or with the flow it took. */
-export type Settle = (error: Error | undefined, flow: FlowId) => void;
 
 interface OwnSocket {
   readonly socket: Socket;
@@ -49,11 +36,11 @@ const NO_PORT = 0;
 const NO_IDENTITIES: readonly string[] = [];
 
 export class DatagramTransport {
-  readonly #setting: DatagramSetting;
+  readonly #setting: CarrierSetting;
   readonly #sockets: OwnSocket[] = [];
   #closing = false;
 
-  constructor(setting: DatagramSetting) {
+  constructor(setting: CarrierSetting) {
     this.#setting = setting;
   }
 
@@ -135,7 +122,6 @@ export class DatagramTransport {
       fail("UDP socket takes no more", settle);
       return;
     }
-    this.#setting.counters.sent += 1;
     const octets = serializeMessage(message);
     const done =
       settle &&

@@ -37,7 +37,7 @@ export interface SipListener {
 
 export interface SipTransportLimits extends StreamLimits, RateLimits {}
 
-export const DEFAULT_SIP_TRANSPORT_LIMITS: SipTransportLimits = {
+export const DEFAULT_SIP_TRANSPORT_LIMITS: Omit<SipTransportLimits, "messageBurst"> = {
   messageTimeoutMs: 10_000,
   firstMessageTimeoutMs: 32_000,
   idleTimeoutMs: 3_600_000,
@@ -47,7 +47,6 @@ export const DEFAULT_SIP_TRANSPORT_LIMITS: SipTransportLimits = {
   connections: 4096,
   connectionsPerAddress: 256,
   messagesPerSecond: Number.POSITIVE_INFINITY,
-  messageBurst: Number.POSITIVE_INFINITY,
 };
 
 /** What one address may send at once is, unless said otherwise, its rate for this time. */

@@ -28,11 +28,13 @@ const INSTRUCTIVE: ReadonlySet<number> = new Set([
 /** They say only that nobody was there. */
 const EMPTY_HANDED: ReadonlySet<number> = new Set([408, 430, 480, 481]);
 
+const NO_ROWS: readonly HeaderRow[] = [];
+
 type Candidate = SipResponse | OwnResponse;
 
 export class BestResponse {
   #best: Candidate | undefined;
-  #challenges: HeaderRow[] | undefined;
+  #challenges: readonly HeaderRow[] = NO_ROWS;
 
   /** Takes a final response that is no 2xx, without our Via. */
   add(response: SipResponse): void {
@@ -49,14 +51,13 @@ export class BestResponse {
 
   /**
    * What to pass upstream: of all rows `WWW-Authenticate` and `Proxy-Authenticate` every one (§16.7
-   * item 7), never 503 or 430 (RFC 5626 §11.5); after a CANCEL, 487 rather than that nobody was
-   * there.
+   * item 7), never 503 or 430 (RFC 5626 §11.5). After a CANCEL, 487 rather than that nobody was
+   * there or that a server failed.
    */
   choose(cancelled: boolean): Candidate {
     const best = this.#best ?? { kind: "own", status: 480 };
     if (best.kind === "response" && best.status === 487) return best;
-    if (cancelled && (rank(best) >= EMPTY_RANK || best.kind === "own"))
-      return { kind: "own", status: 487 };
+    if (cancelled && rank(best) >= EMPTY_RANK) return { kind: "own", status: 487 };
     if (best.kind === "own") return best;
     if (best.status === 503) return unavailable(best);
     if (best.status === 430) return { kind: "own", status: 480 };
@@ -68,13 +69,12 @@ export class BestResponse {
   }
 
   #collect(response: SipResponse): void {
-    this.#challenges ??= [];
-    const room = MAX_CHALLENGES - this.#challenges.length;
-    this.#challenges.push(...response.headers.filter(isChallenge).slice(0, room));
+    const all = [...this.#challenges, ...response.headers.filter(isChallenge)];
+    this.#challenges = all.slice(0, MAX_CHALLENGES);
   }
 
   #withChallenges(best: SipResponse): SipResponse {
-    const others = (this.#challenges ?? []).filter((row) => !best.headers.includes(row));
+    const others = this.#challenges.filter((row) => !best.headers.includes(row));
     return others.length === 0 ? best : { ...best, headers: [...best.headers, ...others] };
   }
 }

@@ -3,7 +3,13 @@
  */
 import { findParam } from "./grammar.ts";
 import { isNamed } from "./header-name.ts";
-import { type HeaderRow, headerRows, type SipRequest, type SipResponse } from "./message.ts";
+import {
+  type HeaderRow,
+  headerRows,
+  NO_BODY,
+  type SipRequest,
+  type SipResponse,
+} from "./message.ts";
 import { parseNameAddr } from "./name-addr.ts";
 
 /** Reason phrases (RFC 3261 §21 and the IANA registry); a proxy matches numbers only. */
@@ -68,7 +74,6 @@ export interface ResponseParts {
 
 /** By canonical name, in the order in which they are written. */
 const COPIED = ["via", "from", "to", "call-id", "cseq"] as const;
-const NO_BODY = Buffer.alloc(0);
 
 /** A response to a request: Via, From, To, Call-ID and CSeq are the request's own rows. */
 export function createResponse(

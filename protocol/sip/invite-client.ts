@@ -4,7 +4,7 @@
  */
 import { assertNever } from "../errors.ts";
 import type { Machine, Millis } from "../machine.ts";
-import type { SipRequest, SipResponse } from "./message.ts";
+import { NO_BODY, type SipRequest, type SipResponse } from "./message.ts";
 import type { Reason } from "./reason.ts";
 import {
   type ClientEffect,
@@ -55,7 +55,6 @@ type State =
   | { kind: "terminated" };
 
 const UNRELIABLE_TIMER_D_MS = 32_000; // §17.1.1.2
-const NO_BODY = Buffer.alloc(0);
 
 export class InviteClient implements Machine<InviteClientInput, InviteClientEffect> {
   readonly #setting: InviteClientSetting;

@@ -4,6 +4,7 @@
  */
 import type { ProtocolError } from "../errors.ts";
 import { createResponse } from "./create-response.ts";
+import { isNamed } from "./header-name.ts";
 import type { SipResponse } from "./message.ts";
 import type { MessageHead } from "./parse-message.ts";
 
@@ -32,5 +33,5 @@ const STATUS: Readonly<Record<string, number>> = { ERR_SIP_VERSION: 505, ERR_SIP
 function answerTo(head: MessageHead, error: ProtocolError): SipResponse | undefined {
   if (/^(?:SIP\/|ACK )/i.test(head.startLine)) return undefined;
   const answer = createResponse(head, STATUS[error.code] ?? 400);
-  return answer.headers.some(({ name }) => /^(?:via|v)$/i.test(name)) ? answer : undefined;
+  return answer.headers.some(({ name }) => isNamed(name, "via")) ? answer : undefined;
 }

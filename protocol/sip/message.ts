@@ -6,6 +6,9 @@
 import { splitOutside } from "./grammar.ts";
 import { canonicalName, isListField, isNamed } from "./header-name.ts";
 
+/** Of every message without a body. */
+export const NO_BODY = Buffer.alloc(0);
+
 export interface HeaderRow {
   /** As received: `Via`, `via` and `v` are all possible. Lookups expand and ignore case. */
   readonly name: string;

@@ -3,7 +3,7 @@
  */
 import { assertNever } from "../errors.ts";
 import type { Machine, Millis } from "../machine.ts";
-import type { SipRequest, SipResponse } from "./message.ts";
+import { NO_BODY, type SipRequest, type SipResponse } from "./message.ts";
 import {
   type ClientEffect,
   type ClientInput,
@@ -26,8 +26,6 @@ type State =
     }
   | { kind: "completed"; endAt: Millis }
   | { kind: "terminated" };
-
-const NO_BODY = Buffer.alloc(0);
 
 export class NonInviteClient implements Machine<ClientInput, ClientEffect> {
   readonly #setting: TransactionSetting;

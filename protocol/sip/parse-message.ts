@@ -6,7 +6,7 @@
 import { ProtocolError } from "../errors.ts";
 import { isLws, isToken, trimLws } from "./grammar.ts";
 import { readName } from "./header-name.ts";
-import { type HeaderRow, headerRows, type SipMessage } from "./message.ts";
+import { type HeaderRow, headerRows, NO_BODY, type SipMessage } from "./message.ts";
 
 export const MAX_HEAD_BYTES = 32 * 1024;
 export const MAX_BODY_BYTES = 96 * 1024;
@@ -25,7 +25,6 @@ const HEAD_END = "\r\n\r\n";
 const SPACE = 0x20;
 const STATUS_LINE = /^SIP\/(\d+\.\d+) (\d{3})(?: (.*))?$/i;
 const REQUEST_LINE = /^(\S+) (\S+) SIP\/(\d+\.\d+)$/i;
-const NO_BODY = Buffer.alloc(0);
 
 /**
  * Parses one whole message, as in a datagram or a file. Without Content-Length the body is the

@@ -29,7 +29,7 @@ import type {
   TransactionEffect,
   TransactionInput,
 } from "./transaction-events.ts";
-import { isClientKey, serverKey, stampedVia } from "./transaction-key.ts";
+import { isClientKey, serverKey, stampedVia, stampVia } from "./transaction-key.ts";
 import { serializeVia, topVia, type Via } from "./via.ts";
 
 export interface TransactionLayerSetting {
@@ -217,10 +217,8 @@ interface Refused extends Arrival {
 /** Of a malformed request the Via may be what is wrong with it. */
 function stamped(request: SipRequest, arrival: Arrival): Refused {
   try {
-    const received = topVia(request);
-    const via = stampedVia(received, arrival.peer);
-    if (via === received) return { request, via, ...arrival };
-    return { request: withFirstValue(request, "Via", serializeVia(via)), via, ...arrival };
+    const noted = stampVia(request, arrival.peer);
+    return { request: noted, via: topVia(noted), ...arrival };
   } catch (error) {
     if (isProtocolError(error)) return { request, ...arrival };
     throw error;

@@ -8,6 +8,7 @@ import {
   firstValue,
   type HeaderRow,
   headerRows,
+  NO_BODY,
   type SipRequest,
   type SipResponse,
 } from "./message.ts";
@@ -108,6 +109,6 @@ function hopRequest(method: string, request: SipRequest, to: readonly HeaderRow[
       ...headerRows(request, "Call-ID"),
       { name: "CSeq", value: `${number} ${method}` },
     ],
-    body: Buffer.alloc(0),
+    body: NO_BODY,
   };
 }

@@ -148,6 +148,24 @@ test("a stream that sends too fast is read more slowly, and loses nothing", asyn
   socket.destroy();
 });
 
+test("connections beyond the limit are refused and counted, with one warning for all", async () => {
+  const warnings: unknown[][] = [];
+  const ignore = (): void => undefined;
+  const log = { info: ignore, debug: ignore, warn: (...line: unknown[]) => warnings.push(line) };
+  const server = await start(at("tcp"), {
+    limits: { connectionsPerAddress: 1 },
+    log: log as unknown as NonNullable<SipTransportSetting["log"]>,
+  });
+  const held = await rawClient(server.port);
+  for (let refused = 1; refused <= 3; refused += 1) {
+    const socket = await rawClient(server.port);
+    await once(socket.resume(), "close");
+    assert.equal(server.handle.counters.refusedConnections, refused);
+  }
+  assert.deepEqual(warnings, [[{ refusedSinceStart: 1 }, "too many SIP connections"]]);
+  held.destroy();
+});
+
 test("a message cut off by our own rest has its whole time afterwards, and no more", async () => {
   // One message above the burst: the rest, of 200 ms, is longer than a message may take.
   const limits = { messagesPerSecond: 5, messageBurst: 1, messageTimeoutMs: 100 };
