@@ -27,7 +27,8 @@ const bob = flow(BOB, ALICE);
 const stranger = flow(STRANGER, ALICE);
 
 /** Gives alice, bob and the gateway between them IPv6 addresses. */
-function addSix(network: Network): void {
+/** Without a link-local address that is past its duplicate check a router asks for no neighbour. */
+async function addSix(network: Network): Promise<void> {
   const ip = (host: "alice" | "bob" | "gateway", ...argv: string[]) =>
     network.run(host, ["ip", "-6", ...argv]);
   for (const [host, net] of [
@@ -39,6 +40,25 @@ function addSix(network: Network): void {
     ip(host, "route", "add", "default", "via", `2001:db8:${net}::1`);
   }
   network.run("gateway", ["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"]);
+  for (const [at, device] of [
+    ["gateway", "alice"],
+    ["gateway", "bob"],
+    ["alice", "eth0"],
+    ["bob", "eth0"],
+  ] as const)
+    await waitFor("link-local address", () => {
+      const links = network.run(at, [
+        "ip",
+        "-6",
+        "address",
+        "show",
+        "dev",
+        device,
+        "scope",
+        "link",
+      ]);
+      return links.includes("inet6") && !links.includes("tentative");
+    });
 }
 
 let harness: Harness;
@@ -98,7 +118,7 @@ test("a pinhole for one socket admits no other port", async () => {
 test("IPv6 is the same: any host, one host, one socket", async () => {
   const { network, recorder } = harness;
   const [alice6, bob6] = ["2001:db8:10::2", "2001:db8:20::2"];
-  addSix(network);
+  await addSix(network);
   const sink = harness.startSink("alice", 26_000);
   const to = { address: alice6, port: 26_000 };
   const copies = () => recorder.captured().filter(({ destination }) => destination === alice6);

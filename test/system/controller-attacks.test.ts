@@ -5,14 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
-import {
-  CONTROLLER_LABEL,
-  forgeAnswer,
-  forgeInvite,
-  withSealedOffer,
-} from "../../lab/forged-call.ts";
-import { forgeSdp } from "../../lab/forged-sdp.ts";
-import { readCertificate, readIdentity } from "../../lab/identities.ts";
+import { forgeInvite } from "../../lab/forged-call.ts";
 import { holdConnection, type SipPeer } from "../../lab/sip-peer.ts";
 import { CONTROLLER_NAME } from "../../lab/site-config.ts";
 import {
@@ -22,78 +15,35 @@ import {
   withHeader,
 } from "../../protocol/sip/message.ts";
 import { serializeMessage } from "../../protocol/sip/serialize-message.ts";
+import { ControllerCalls, callIdOf } from "./controller-calls.ts";
 import {
-  Biloxi,
   connectCaller,
-  createFolder,
   type Folder,
   type RunningProgram,
-  removeFolder,
-  StandInAgent,
-  startController,
+  type StandInAgent,
   until,
 } from "./controller-harness.ts";
 
 const TCP_ADDRESS = "127.0.0.2";
 
+let calls: ControllerCalls;
 let folder: Folder;
 let agent: StandInAgent;
-let biloxi: Biloxi;
 let controller: RunningProgram;
 let alice: SipPeer;
 /** Another user, by TLS and a certificate that is good. */
 let neighbour: SipPeer;
 
 before(async () => {
-  folder = await createFolder();
-  agent = new StandInAgent(folder);
-  biloxi = new Biloxi();
-  await Promise.all([agent.listen(), biloxi.listen(folder)]);
-  controller = await startController(folder);
-  await until(() => controller.hasLogged("agent there"));
-  alice = await connectCaller(folder, "alice");
+  calls = await ControllerCalls.open();
+  ({ folder, agent, controller, alice } = calls);
   neighbour = await connectCaller(folder, "bob");
 });
 
 after(async () => {
-  for (const peer of [alice, neighbour]) peer?.close();
-  await controller?.stop();
-  await Promise.all([agent?.close(), biloxi?.close()]);
-  removeFolder(folder);
+  neighbour?.close();
+  await calls?.close();
 });
-
-const keys = () => `${folder.path}/keys`;
-const callIdOf = (message: SipRequest | SipResponse) => headerValue(message, "Call-ID") ?? "";
-
-let lastPort = 20_000;
-async function sealedInvite(form: "rfc3185" | "patent" = "rfc3185"): Promise<SipRequest> {
-  lastPort += 2;
-  const { message } = await withSealedOffer(forgeInvite(), {
-    sdp: forgeSdp({ port: lastPort }),
-    signer: readIdentity(keys(), "alice"),
-    recipients: ["bob", CONTROLLER_NAME].map((name) => readCertificate(keys(), name)),
-    label: CONTROLLER_LABEL,
-    form,
-  });
-  return message;
-}
-
-/** A sealed call as far as its 200 at alice, with the session that it holds. */
-async function placeCall(): Promise<{ session: string | undefined; response: SipResponse }> {
-  const invite = await sealedInvite();
-  alice.send(invite);
-  const forwarded = (await biloxi.request("INVITE", callIdOf(invite))).message as SipRequest;
-  const sdp = forgeSdp({ address: "10.20.0.2", port: lastPort + 10_000 });
-  biloxi.peer?.send(await forgeAnswer(forwarded, { sdp, bob: readIdentity(keys(), "bob") }));
-  const response = await alice.final(invite);
-  assert.equal(response.status, 200);
-  return { session: agent.puts.at(-1)?.session, response };
-}
-
-const isClosed = (session: string | undefined): boolean =>
-  agent.asked.some(
-    ({ request }) => request.kind === "session.close" && request.session === session,
-  );
 
 /** A request of alice's dialog, whoever sends it. */
 function inDialog(method: string, response: SipResponse): SipRequest {
@@ -109,9 +59,9 @@ function inDialog(method: string, response: SipResponse): SipRequest {
 }
 
 test("a neighbour with a good certificate of another user speaks for alice in nothing", async () => {
-  const { session, response } = await placeCall();
+  const { session, response } = await calls.placeCall();
   const puts = agent.puts.length;
-  const stolen = await sealedInvite();
+  const stolen = await calls.sealedInvite();
   for (const request of [
     forgeInvite(),
     stolen,
@@ -127,10 +77,10 @@ test("a neighbour with a good certificate of another user speaks for alice in no
   neighbour.send(named);
   assert.equal((await neighbour.final(named)).status, 481);
   assert.equal(agent.puts.length, puts);
-  assert.equal(isClosed(session), false);
+  assert.equal(calls.isClosed(session), false);
   const bye = inDialog("BYE", response);
   alice.send(bye);
-  await until(() => isClosed(session));
+  await until(() => calls.isClosed(session));
 });
 
 test("requests in one segment, one octet at a time and with rubbish behind: each its due", async () => {
@@ -144,24 +94,23 @@ test("requests in one segment, one octet at a time and with rubbish behind: each
   const closed = new Promise((done) => socket.once("close", done));
   socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   await closed;
-  await placeCall();
+  await calls.placeCall();
 });
 
-test("a CBC body that was cut is refused like any other damage", async () => {
-  const { body } = await sealedInvite("patent");
+test("a sealed body cut short cannot be read, and so is not for us", async () => {
+  const { body } = await calls.sealedInvite({ form: "patent" });
   const type = "application/pkcs7-mime;smime-type=enveloped-data";
   for (const length of [body.length - 16, body.length - 32, 100, 1]) {
     const request = withHeader(forgeInvite(), "Content-Type", type);
     const cut = { ...request, body: body.subarray(0, length) };
     const labelled = withHeader(cut, "Proxy-Inspect-Body", `${CONTROLLER_NAME};cid="a@b"`);
     alice.send(labelled);
-    // What cannot be read names nobody, and so not us.
     assert.equal((await alice.final(labelled)).status, 496);
   }
 });
 
 test("a response out of nowhere, to nobody's request, changes nothing", async () => {
-  const { session, response } = await placeCall();
+  const { session, response } = await calls.placeCall();
   const socket = connect({ host: TCP_ADDRESS, port: folder.tcpPort });
   for (const status of [200, 481, 503]) {
     const forged = withHeader(
@@ -172,6 +121,6 @@ test("a response out of nowhere, to nobody's request, changes nothing", async ()
     socket.write(serializeMessage(forged));
   }
   await until(() => controller.hasLogged("stray-response"));
-  assert.equal(isClosed(session), false);
+  assert.equal(calls.isClosed(session), false);
   socket.destroy();
 });

@@ -79,21 +79,24 @@ export async function createFolder({ state = false }: FolderOptions = {}): Promi
 
 export const removeFolder = ({ path }: Folder): void => rmSync(path, { recursive: true });
 
-/** The controller gives up root before it reads its keys. */
-function handOver(path: string): void {
+/** Gives a folder's files to whom the controller becomes: it gives up root before it reads its keys. */
+export function handOver(path: string): void {
   if (process.geteuid?.() !== 0) return;
   chmodSync(path, 0o755);
-  const keys = join(path, "keys");
-  for (const file of [keys, ...readdirSync(keys).map((name) => join(keys, name))])
-    chownSync(file, NOBODY, NOBODY);
+  for (const name of readdirSync(path, { recursive: true, encoding: "utf8" }))
+    chownSync(join(path, name), NOBODY, NOBODY);
 }
+
+/** As whom a configuration lets it run. */
+export const IDENTITY_TEXT =
+  process.geteuid?.() === 0 ? `[process]\nuid = ${NOBODY}\ngid = ${NOBODY}` : "";
 
 function configText({ tlsPort, tcpPort, biloxiPort, agentSocket }: Folder): string {
   const files = `certificate = "${CONTROLLER_NAME}.pem"\nkey = "${CONTROLLER_NAME}.key"\nanchors = ["ca.pem"]`;
   return `
 name = "${CONTROLLER_NAME}"
 domains = ["atlanta.example.com"]
-${process.geteuid?.() === 0 ? `[process]\nuid = ${NOBODY}\ngid = ${NOBODY}` : ""}
+${IDENTITY_TEXT}
 [log]
 level = "debug"
 [tls]
@@ -128,7 +131,8 @@ recorder = "recorder.pub"
 `;
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port of 127.0.0.1 that nobody has. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const bound = server.address();
@@ -149,10 +153,15 @@ export class RunningProgram {
         createInterface({ input: stream }).on("line", (line) => this.lines.push(line));
   }
 
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
   hasLogged(text: string): boolean {
     return this.lines.some((line) => line.includes(text));
   }
 
+  /** Asks it to end, if it has not. */
   async stop(): Promise<number | null> {
     return this.signal("SIGTERM");
   }
@@ -169,11 +178,22 @@ export class RunningProgram {
   }
 }
 
-export async function startController({ configFile }: Folder): Promise<RunningProgram> {
+/** Starts it and waits until it serves. @throws Error with its lines if it does not; it is dead then. */
+export async function startController({
+  configFile,
+}: Pick<Folder, "configFile">): Promise<RunningProgram> {
   const [command, ...argv] = programArgv(["controller", "--config", configFile]);
-  const program = new RunningProgram(spawn(command, argv, { cwd: "/" }));
-  await until(() => program.hasLogged('"msg":"ready"'), START_TIMEOUT_MS);
-  return program;
+  const child = spawn(command, argv, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
+  const program = new RunningProgram(child);
+  const isReady = () => program.hasLogged('"msg":"ready"');
+  try {
+    await until(() => isReady() || program.hasEnded, START_TIMEOUT_MS);
+    assert.ok(isReady(), `ended: ${program.lines.join("\n")}`);
+    return program;
+  } catch (error) {
+    await program.signal("SIGKILL");
+    throw error;
+  }
 }
 
 export interface Asked {
@@ -204,7 +224,9 @@ export class StandInAgent {
 
   /** Goes away, with its connections. */
   async close(): Promise<void> {
-    const closed = new Promise((done) => this.#server?.close(done));
+    const closed = new Promise((done) =>
+      this.#server ? this.#server.close(done) : done(undefined),
+    );
     for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
@@ -319,11 +341,18 @@ export async function connectCaller({ path, tlsPort }: Folder, name?: string): P
   return holdConnection(socket);
 }
 
-export async function until(holds: () => boolean, timeoutMs = WAIT_TIMEOUT_MS): Promise<void> {
+/** @param tell What to say beside, if it does not hold in time. */
+export async function until(
+  holds: () => boolean,
+  timeoutMs = WAIT_TIMEOUT_MS,
+  tell = () => "",
+): Promise<void> {
   const giveUpAt = performance.now() + timeoutMs;
   while (!holds()) {
     if (performance.now() > giveUpAt)
-      throw new assert.AssertionError({ message: `not within ${timeoutMs} ms: ${holds}` });
+      throw new assert.AssertionError({
+        message: `not within ${timeoutMs} ms: ${holds} ${tell()}`,
+      });
     await new Promise((done) => setTimeout(done, POLL_MS));
   }
 }

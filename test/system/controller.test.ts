@@ -8,44 +8,25 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import {
-  CONTROLLER_LABEL,
-  forgeAnswer,
-  forgeInvite,
-  withSealedOffer,
-} from "../../lab/forged-call.ts";
+import { forgeInvite } from "../../lab/forged-call.ts";
 import { forgeSdp } from "../../lab/forged-sdp.ts";
-import { readCertificate, readIdentity } from "../../lab/identities.ts";
 import type { SipPeer } from "../../lab/sip-peer.ts";
 import { CONTROLLER_NAME } from "../../lab/site-config.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
+import { headerRows, headerValue, type SipRequest } from "../../protocol/sip/message.ts";
+import { byeFromBob, ControllerCalls, callIdOf, fromAlice } from "./controller-calls.ts";
 import {
-  headerRows,
-  headerValue,
-  headerValues,
-  prependHeader,
-  type SipRequest,
-  type SipResponse,
-  withHeader,
-  withValues,
-} from "../../protocol/sip/message.ts";
-import {
-  Biloxi,
+  type Biloxi,
   connectCaller,
-  createFolder,
   type Folder,
   orderOf,
   type RunningProgram,
-  removeFolder,
-  StandInAgent,
-  startController,
+  type StandInAgent,
   until,
 } from "./controller-harness.ts";
 
 const AGENT_DELAY_MS = 300;
-const FIRST_PORT = 20_000;
-/** From a caller's port to the one of his callee. */
-const CALLEE_OFFSET = 10_000;
+let calls: ControllerCalls;
 let folder: Folder;
 let agent: StandInAgent;
 let biloxi: Biloxi;
@@ -53,111 +34,16 @@ let controller: RunningProgram;
 let alice: SipPeer;
 
 before(async () => {
-  folder = await createFolder();
-  agent = new StandInAgent(folder);
-  biloxi = new Biloxi();
-  await Promise.all([agent.listen(), biloxi.listen(folder)]);
-  controller = await startController(folder);
-  await until(() => controller.hasLogged("agent there"));
-  alice = await connectCaller(folder, "alice");
+  calls = await ControllerCalls.open();
+  ({ folder, agent, biloxi, controller, alice } = calls);
 });
 
-after(async () => {
-  alice?.close();
-  await controller?.stop();
-  await Promise.all([agent?.close(), biloxi?.close()]);
-  removeFolder(folder);
-});
-
-const keys = () => join(folder.path, "keys");
-const callIdOf = (request: SipRequest) => headerValue(request, "Call-ID") ?? "";
-
-/** Calls that run at a time must not share a port. */
-let lastPort = FIRST_PORT - 2;
-function nextPort(): number {
-  lastPort += 2;
-  return lastPort;
-}
-
-async function sealedInvite(
-  recipients: readonly string[] = ["bob", CONTROLLER_NAME],
-  sdp = forgeSdp({ port: nextPort() }),
-): Promise<SipRequest> {
-  const { message } = await withSealedOffer(forgeInvite(), {
-    sdp,
-    signer: readIdentity(keys(), "alice"),
-    recipients: recipients.map((name) => readCertificate(keys(), name)),
-    label: CONTROLLER_LABEL,
-  });
-  return message;
-}
-
-interface Answered {
-  readonly invite: SipRequest;
-  /** As it reached biloxi. */
-  readonly forwarded: SipRequest;
-  readonly response: SipResponse;
-}
-
-/** A sealed call as far as its 200 at alice, acknowledged. */
-async function placeCall(): Promise<Answered> {
-  const invite = await sealedInvite();
-  alice.send(invite);
-  const forwarded = (await biloxi.request("INVITE", callIdOf(invite))).message as SipRequest;
-  const sdp = forgeSdp({ address: "10.20.0.2", port: lastPort + CALLEE_OFFSET });
-  const own = `<sip:127.0.0.3:${folder.biloxiPort};transport=tcp;lr>`;
-  const recorded = prependHeader(forwarded, "Record-Route", own);
-  biloxi.peer?.send(await forgeAnswer(recorded, { sdp, bob: readIdentity(keys(), "bob") }));
-  const response = await alice.final(invite);
-  assert.equal(response.status, 200);
-  alice.send(fromAlice("ACK", { invite, response }));
-  await biloxi.request("ACK", callIdOf(invite));
-  return { invite, forwarded, response };
-}
-
-/** A request of alice's within the dialog. */
-function fromAlice(method: string, { invite, response }: Omit<Answered, "forwarded">): SipRequest {
-  const routes = headerValues(response, "Record-Route").toReversed();
-  const cseq = method === "ACK" ? 1 : 2;
-  const via = `SIP/2.0/TLS 10.10.0.2:5099;branch=z9hG4bK${method}${callIdOf(invite)}`;
-  const base = { ...invite, method, uri: contactOf(response), body: Buffer.alloc(0) };
-  const bare = base.headers.filter(({ name }) => !/^(content-|proxy-inspect)/i.test(name));
-  const request = withValues({ ...base, headers: bare }, "Route", routes);
-  return withHeader(
-    withHeader(withHeader(request, "Via", via), "To", headerValue(response, "To") ?? ""),
-    "CSeq",
-    `${cseq} ${method}`,
-  );
-}
-
-/** Bob's BYE, as biloxi hands it on. */
-function byeFromBob({ invite, forwarded, response }: Answered): SipRequest {
-  const rows = [
-    ["Via", `SIP/2.0/TCP 127.0.0.3:5060;branch=z9hG4bKbye${callIdOf(invite)}`],
-    ["Max-Forwards", "70"],
-    ...headerValues(forwarded, "Record-Route").map((value) => ["Route", value] as const),
-    ["From", headerValue(response, "To") ?? ""],
-    ["To", headerValue(invite, "From") ?? ""],
-    ["Call-ID", callIdOf(invite)],
-    ["CSeq", "1 BYE"],
-  ] as const;
-  const headers = rows.map(([name, value]) => ({ name, value }));
-  return {
-    kind: "request",
-    method: "BYE",
-    uri: contactOf(forwarded),
-    headers,
-    body: Buffer.alloc(0),
-  };
-}
-
-const contactOf = (message: SipRequest | SipResponse) =>
-  (headerValue(message, "Contact") ?? "").replace(/^<|>$/g, "");
+after(() => calls?.close());
 
 test("the INVITE leaves after its holes are applied, its body octet for octet", async () => {
   agent.delayMs = AGENT_DELAY_MS;
   const before = agent.puts.length;
-  const { invite, forwarded } = await placeCall();
+  const { invite, forwarded } = await calls.placeCall();
   agent.delayMs = 0;
   const { atMs } = await biloxi.request("INVITE", callIdOf(invite));
   const [first, second] = agent.puts.slice(before);
@@ -204,15 +90,10 @@ test("the orders reach the recorder sealed past the agent, with the keys of both
 });
 
 test("BYE from bob, over the route that both recorded, closes the session", async () => {
-  const call = await placeCall();
-  const session = agent.puts.at(-1)?.session;
+  const call = await calls.placeCall();
   biloxi.peer?.send(byeFromBob(call));
   await until(() => alice.received.some((m) => m.kind === "request" && m.method === "BYE"));
-  await until(() =>
-    agent.asked.some(
-      ({ request }) => request.kind === "session.close" && request.session === session,
-    ),
-  );
+  await until(() => calls.isClosed(call.session));
   const bye = alice.received.find(
     (m): m is SipRequest => m.kind === "request" && m.method === "BYE",
   );
@@ -223,11 +104,9 @@ test("BYE from bob, over the route that both recorded, closes the session", asyn
 });
 
 test("who hangs up and calls again at once from the same port waits for the old hole to close", async () => {
-  const first = await placeCall();
-  const session = agent.puts.at(-1)?.session;
-  lastPort -= 2;
+  const first = await calls.placeCall();
   agent.delayMs = AGENT_DELAY_MS;
-  const invite = await sealedInvite();
+  const invite = await calls.sealedInvite({ sdp: forgeSdp({ port: calls.lastPort }) });
   alice.send(invite);
   const puts = agent.puts.length;
   const bye = fromAlice("BYE", first);
@@ -237,15 +116,14 @@ test("who hangs up and calls again at once from the same port waits for the old 
   assert.equal(agent.puts.length, puts + 1);
   const asked = agent.asked.map(({ request }) => request);
   const closed = asked.findIndex(
-    (request) => request.kind === "session.close" && request.session === session,
+    (request) => request.kind === "session.close" && request.session === first.session,
   );
   const opened = asked.findLastIndex(({ kind }) => kind === "session.put");
   assert.ok(closed >= 0 && closed < opened);
 });
 
 test("after the agent's restart all sessions are stated again", async () => {
-  const call = await placeCall();
-  const put = agent.puts.at(-1);
+  const call = await calls.placeCall();
   await agent.close();
   await until(() => controller.hasLogged("agent gone"));
   const seen = agent.asked.length;
@@ -255,22 +133,18 @@ test("after the agent's restart all sessions are stated again", async () => {
   assert.equal(again[0]?.kind, "hello");
   assert.equal(again[1]?.kind, "sync.begin");
   const restated = again.filter((request) => request.kind === "session.put");
-  assert.ok(restated.some(({ session, revision }) => session === put?.session && revision === 2));
+  assert.ok(restated.some(({ session, revision }) => session === call.session && revision === 2));
   const end = again.find((request) => request.kind === "sync.end");
   assert.equal(end?.count, restated.length);
   const bye = fromAlice("BYE", call);
   alice.send(bye);
   await biloxi.request("BYE", callIdOf(call.invite));
-  await until(() =>
-    agent.asked.some(
-      ({ request }) => request.kind === "session.close" && request.session === put?.session,
-    ),
-  );
+  await until(() => calls.isClosed(call.session));
 });
 
 test("without an agent what wants media gets 500 with Retry-After, anything else passes", async () => {
   await agent.close();
-  const sealed = await sealedInvite();
+  const sealed = await calls.sealedInvite();
   const clear = forgeInvite();
   const type = { name: "Content-Type", value: "application/sdp" };
   for (const invite of [
@@ -296,19 +170,23 @@ test("without an agent what wants media gets 500 with Retry-After, anything else
 });
 
 const BAD: readonly [name: string, invite: () => Promise<SipRequest>, status: number][] = [
-  ["a label with a body for others", () => sealedInvite(["bob"]), 496],
+  ["a label with a body for others", () => calls.sealedInvite({ recipients: ["bob"] }), 496],
   [
     "an altered body",
     async () => {
-      const invite = await sealedInvite();
+      const invite = await calls.sealedInvite();
       const body = Buffer.from(invite.body);
       body.writeUInt8(body.readUInt8(body.length - 40) ^ 1, body.length - 40);
       return { ...invite, body };
     },
     488,
   ],
-  ["a neighbour's address", () => sealedInvite(undefined, forgeSdp({ address: "10.10.0.3" })), 488],
-  ["a service port", () => sealedInvite(undefined, forgeSdp({ port: 80 })), 488],
+  [
+    "a neighbour's address",
+    () => calls.sealedInvite({ sdp: forgeSdp({ address: "10.10.0.3" }) }),
+    488,
+  ],
+  ["a service port", () => calls.sealedInvite({ sdp: forgeSdp({ port: 80 }) }), 488],
 ];
 
 for (const [name, make, status] of BAD)
@@ -328,7 +206,7 @@ for (const [name, make, status] of BAD)
 test("a caller without certificate gets a challenge, and opens nothing", async () => {
   const nobody = await connectCaller(folder);
   const before = agent.count("session.put");
-  const invite = await sealedInvite();
+  const invite = await calls.sealedInvite();
   nobody.send(invite);
   const response = await nobody.final(invite);
   assert.equal(response.status, 407);
@@ -338,21 +216,18 @@ test("a caller without certificate gets a challenge, and opens nothing", async (
 });
 
 test("an answer that comes in clear goes on, and what was open is closed with an alarm", async () => {
-  const invite = await sealedInvite();
+  const before = agent.puts.length;
+  const invite = await calls.sealedInvite();
   alice.send(invite);
   const forwarded = (await biloxi.request("INVITE", callIdOf(invite))).message as SipRequest;
-  const session = agent.puts.at(-1)?.session;
+  const { session } = calls.onlyPutSince(before);
   const headers = [
     ["Contact", "<sip:bob@10.20.0.2:5060;transport=tcp>"],
     ["Content-Type", "application/sdp"],
   ] as const;
   biloxi.peer?.send(createResponse(forwarded, 200, { toTag: "clear", headers, body: forgeSdp() }));
   assert.equal((await alice.final(invite)).status, 200);
-  await until(() =>
-    agent.asked.some(
-      ({ request }) => request.kind === "session.close" && request.session === session,
-    ),
-  );
+  await until(() => calls.isClosed(session));
   assert.ok(
     controller.lines.some(
       (line) => line.includes("answer-in-clear") && line.includes('"level":"error"'),
@@ -365,20 +240,15 @@ test("no line of the log holds a key, SDP or an identity", () => {
   for (const secret of ["m=audio", "inline:", "c=IN", "alice@", "bob@", "PRIVATE KEY", "AES_CM"])
     assert.ok(!log.includes(secret), secret);
   for (const name of ["order.key", `${CONTROLLER_NAME}.key`]) {
-    const [, ...rows] = readFileSync(join(keys(), name), "utf8").trim().split("\n");
+    const [, ...rows] = readFileSync(join(calls.keys, name), "utf8").trim().split("\n");
     for (const row of rows.slice(0, -1)) assert.ok(!log.includes(row));
   }
 });
 
 test("told to stop, it closes its sessions and exits 0", async () => {
-  await placeCall();
-  const session = agent.puts.at(-1)?.session;
+  const { session } = await calls.placeCall();
   assert.equal(await controller.stop(), 0);
-  assert.ok(
-    agent.asked.some(
-      ({ request }) => request.kind === "session.close" && request.session === session,
-    ),
-  );
+  assert.ok(calls.isClosed(session));
 });
 
 const KEYHOLE = resolve(import.meta.dirname, "../../bin/keyhole.ts");
@@ -398,7 +268,7 @@ test("--check says what the configuration would do, and starts nothing", () => {
 });
 
 test("a configuration with faults exits 78 and names each; one whose files do not fit as well", () => {
-  const bad = join(keys(), "bad.toml");
+  const bad = join(calls.keys, "bad.toml");
   const text = readFileSync(folder.configFile, "utf8");
   writeFileSync(bad, text.replace("16384", "80").replace("[agent]", "[agent]\ncolour = 1"));
   const faults = keyhole("--config", bad, "--check");

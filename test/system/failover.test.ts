@@ -8,24 +8,27 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { LabProcess } from "../../lab/lab-process.ts";
-import { programArgv } from "../../lab/program-argv.ts";
 import { createRequest, newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { parseMessage } from "../../protocol/sip/parse-message.ts";
 import { serializeMessage } from "../../protocol/sip/serialize-message.ts";
 import { StreamFramer } from "../../protocol/sip/stream-framer.ts";
+import {
+  handOver,
+  IDENTITY_TEXT,
+  type RunningProgram,
+  startController,
+  until,
+} from "./controller-harness.ts";
 
 const NET = `127.${64 + ((process.pid >> 8) % 128)}.${process.pid % 256}`;
 const [CONTROLLER, PBX, DNS, DEAD, ALIVE, TIRED] = [1, 2, 3, 4, 5, 6].map((n) => `${NET}.${n}`);
-/** Nobody's: what a program started as root becomes. */
-const NOBODY = 65_534;
 const SIP_PORT = 5060;
 const T1_MS = 50;
 const WAIT_MS = 15_000;
@@ -67,7 +70,7 @@ function configText(): string {
   return `
 name = "proxy.example.com"
 domains = ["example.com"]
-${process.geteuid?.() === 0 ? `[process]\nuid = ${NOBODY}\ngid = ${NOBODY}` : ""}
+${IDENTITY_TEXT}
 [timers]
 t1Ms = ${T1_MS}
 [dns]
@@ -150,45 +153,30 @@ const streams: Server = createServer((socket) => {
 });
 
 let folder: string;
-let controller: LabProcess;
+let controller: RunningProgram;
 let dnsmasq: ChildProcess;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "keyhole-failover-"));
-  const config = join(folder, "controller.toml");
-  writeFileSync(config, configText());
-  if (process.geteuid?.() === 0) {
-    chmodSync(folder, 0o755);
-    chownSync(config, NOBODY, NOBODY);
-  }
+  const configFile = join(folder, "controller.toml");
+  writeFileSync(configFile, configText());
+  handOver(folder);
   const place = [`--listen-address=${DNS}`, "--port=53", "--bind-interfaces", "--pid-file="];
   const bare = ["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"];
   dnsmasq = spawn("dnsmasq", [...bare, ...place, ...ZONE], { stdio: "ignore" });
   await Promise.all([pbx.bind(PBX), alive.bind(ALIVE), tired.bind(TIRED)]);
   streams.listen(SIP_PORT, ALIVE);
   await once(streams, "listening");
-  const [command, ...argv] = programArgv(["controller", "--config", config]);
-  controller = new LabProcess("controller", spawn(command, argv, { cwd: "/", stdio: "pipe" }));
-  await waitFor("controller", () =>
-    controller.lines.some((line) => line.includes('"msg":"ready"')),
-  );
+  controller = await startController({ configFile });
 });
 
 after(async () => {
-  dnsmasq.kill();
+  dnsmasq?.kill();
   for (const peer of [pbx, alive, tired]) peer.close();
   streams.close();
-  await controller.stop();
-  rmSync(folder, { recursive: true });
+  await controller?.stop();
+  if (folder) rmSync(folder, { recursive: true });
 });
-
-async function waitFor(what: string, isThere: () => boolean): Promise<void> {
-  const giveUpAt = performance.now() + WAIT_MS;
-  while (!isThere()) {
-    assert.ok(performance.now() < giveUpAt, `${what}: ${controller?.lines.join("\n")}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 let asked = 0;
 
@@ -211,7 +199,8 @@ async function ask(method: string, domain: string): Promise<{ status: number; to
   pbx.send(request);
   const isFinal = ({ status, headers }: SipResponse): boolean =>
     status >= 200 && headers.some(({ value }) => value === callId);
-  await waitFor(`${method} to ${domain}`, () => pbx.responses.some(isFinal));
+  const tell = () => `${method} to ${domain}: ${controller.lines.join("\n")}`;
+  await until(() => pbx.responses.some(isFinal), WAIT_MS, tell);
   const status = pbx.responses.find(isFinal)?.status ?? 0;
   return { status, tookMs: performance.now() - began };
 }

@@ -29,7 +29,7 @@ after(async () => {
 it("a recording that failed is ended when the disk lets go of it, without another start", async (t) => {
   await sodium.ready;
   service = await RecorderService.start({
-    ...{ socket, store, sodium, resumeMs: RESUME_MS, log: createLogger("recorder", "fatal") },
+    ...{ socket, store, sodium, resumeMs: RESUME_MS, log: createLogger("recorder", "silent") },
     key: readPrivateKey(harness.path("recorder.key"), "x25519"),
     controllers: [readPublicKey(harness.path("order.pub"), "ed25519")],
     archives: [rawPublicKey(readPublicKey(harness.path("archive.pub"), "x25519"))],

@@ -3,26 +3,14 @@
  * and calls that find the phones. A plain proxy: no gateway, no recorder.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import {
-  chmodSync,
-  chownSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { createServer } from "node:net";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
 import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "../../controller/core/guess-limit.ts";
 import { users } from "../../controller/users-command.ts";
-import { programArgv } from "../../lab/program-argv.ts";
 import type { SipTransport } from "../../protocol/sip/flow.ts";
 import {
   headerRows,
@@ -30,30 +18,29 @@ import {
   headerValues,
   type SipResponse,
 } from "../../protocol/sip/message.ts";
+import {
+  freePort,
+  handOver,
+  IDENTITY_TEXT,
+  type RunningProgram,
+  startController,
+  until,
+} from "./controller-harness.ts";
 import { Phone, type PhoneSetting } from "./registrar-phone.ts";
 
 const KEYHOLE = resolve(import.meta.dirname, "../../bin/keyhole.ts");
 const DOMAIN = "atlanta.example.com";
 const NAME = `proxy.${DOMAIN}`;
 const ADDRESS = "127.0.0.1";
-/** Nobody's: what a program started as root becomes. */
-const NOBODY = 65_534;
-const START_TIMEOUT_MS = 20_000;
 const TRANSPORTS: readonly SipTransport[] = ["udp", "tcp", "tls"];
 const USERS = ["alice", "bob", "carol", "dave", "erin", "frank", "victim"];
 const password = (user: string): string => `the word of ${user}`;
 
 let folder: string;
 let ports: Record<SipTransport, number>;
-let controller: Running;
-/** Of every run. */
-const logged: string[] = [];
+let controller: RunningProgram;
+const runs: RunningProgram[] = [];
 const phones: Phone[] = [];
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly lines: string[];
-}
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "keyhole-registrar-"));
@@ -67,14 +54,14 @@ before(async () => {
   ports = { udp, tcp, tls };
   for (const user of USERS) await addUser(user);
   writeFileSync(join(keys, "controller.toml"), configText());
-  handOver(keys);
-  controller = await start();
+  handOver(folder);
+  await start();
 });
 
 after(async () => {
   for (const phone of phones) phone.close();
-  await stop("SIGTERM");
-  rmSync(folder, { recursive: true });
+  await controller?.stop();
+  if (folder) rmSync(folder, { recursive: true });
 });
 
 function configText(): string {
@@ -85,7 +72,7 @@ function configText(): string {
   return `
 name = "${NAME}"
 domains = ["${DOMAIN}"]
-${process.geteuid?.() === 0 ? `[process]\nuid = ${NOBODY}\ngid = ${NOBODY}` : ""}
+${IDENTITY_TEXT}
 [tls]
 certificate = "${NAME}.pem"
 key = "${NAME}.key"
@@ -109,45 +96,9 @@ async function addUser(user: string): Promise<void> {
   assert.equal(await users(argv, { stdin, stdout, stderr }), 0, String(stderr.read()));
 }
 
-function handOver(keys: string): void {
-  if (process.geteuid?.() !== 0) return;
-  chmodSync(folder, 0o755);
-  for (const file of [keys, ...readdirSync(keys).map((name) => join(keys, name))])
-    chownSync(file, NOBODY, NOBODY);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, ADDRESS, done));
-  const bound = server.address();
-  await new Promise((done) => server.close(done));
-  return typeof bound === "object" && bound !== null ? bound.port : 0;
-}
-
-async function start(): Promise<Running> {
-  const config = join(folder, "keys", "controller.toml");
-  const [command, ...argv] = programArgv(["controller", "--config", config]);
-  const child = spawn(command, argv, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
-  const lines: string[] = [];
-  for (const stream of [child.stdout, child.stderr])
-    createInterface({ input: stream }).on("line", (line) => {
-      lines.push(line);
-      logged.push(line);
-    });
-  const giveUpAt = performance.now() + START_TIMEOUT_MS;
-  while (!lines.some((line) => line.includes('"msg":"ready"'))) {
-    assert.ok(performance.now() < giveUpAt && child.exitCode === null, lines.join("\n"));
-    await new Promise((done) => setTimeout(done, 20));
-  }
-  return { child, lines };
-}
-
-async function stop(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-  const { child } = controller;
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.kill(signal);
-  await exited;
+async function start(): Promise<void> {
+  controller = await startController({ configFile: join(folder, "keys", "controller.toml") });
+  runs.push(controller);
 }
 
 async function phone(
@@ -325,8 +276,8 @@ test("after kill -9 the registrations are there, and the nonces of before are st
   const [alice, bob] = [await phone("alice"), await phone("bob")];
   const old = await bob.exchange(bob.registerRequest());
   assert.equal((await bob.register()).status, 200);
-  await stop("SIGKILL");
-  controller = await start();
+  await controller.signal("SIGKILL");
+  await start();
   const stale = await bob.exchange(bob.authorized(bob.registerRequest(FETCH), old));
   assert.equal(stale.status, 401);
   assert.match(headerValue(stale, "WWW-Authenticate") ?? "", /stale=true/);
@@ -355,12 +306,8 @@ test("SIGHUP lets a new user in; a file with a fault changes nothing", async () 
 
 async function hangUp(message: string): Promise<void> {
   const from = controller.lines.length;
-  controller.child.kill("SIGHUP");
-  const giveUpAt = performance.now() + START_TIMEOUT_MS;
-  while (!controller.lines.slice(from).some((line) => line.includes(message))) {
-    assert.ok(performance.now() < giveUpAt, message);
-    await new Promise((done) => setTimeout(done, 20));
-  }
+  controller.hangUp();
+  await until(() => controller.lines.slice(from).some((line) => line.includes(message)));
 }
 
 test("a connection that is gone is no way to a phone that had only that", async () => {
@@ -402,7 +349,7 @@ test("nor for ever by changing the name", async () => {
 });
 
 test("nothing that anybody sent was logged with its password or its digest", () => {
-  const text = logged.join("\n");
+  const text = runs.flatMap(({ lines }) => lines).join("\n");
   assert.ok(text.length > 0);
   for (const user of USERS) assert.ok(!text.includes(password(user)));
   assert.ok(!/response="[0-9a-f]{16}/.test(text));
