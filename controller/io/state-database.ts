@@ -6,9 +6,9 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Millis } from "../../protocol/machine.ts";
+import { type DatabaseKind, openPrivateDatabase, pagesOf } from "../../runtime/private-database.ts";
 import type { Binding, BindingChange } from "../core/bindings.ts";
 import { PendingWrites } from "./pending-writes.ts";
-import { type DatabaseKind, openPrivateDatabase, pagesOf } from "./private-database.ts";
 
 /** A dialog or a wanted session as it was last saved. */
 export interface StoredEntry {

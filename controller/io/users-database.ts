@@ -4,7 +4,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { ConfigError } from "../../runtime/config-file.ts";
-import { type DatabaseKind, openPrivateDatabase } from "./private-database.ts";
+import { type DatabaseKind, openPrivateDatabase } from "../../runtime/private-database.ts";
 import { type UserBook, type UserEntry, userEntrySchema } from "./user-entry.ts";
 
 const KIND: DatabaseKind = {

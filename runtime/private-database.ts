@@ -5,7 +5,7 @@
 import { chmodSync, chownSync, closeSync, lstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { ConfigError } from "../../runtime/config-file.ts";
+import { ConfigError } from "./config-file.ts";
 
 export interface DatabaseKind {
   /** What it is called in faults: "state database". */
@@ -16,6 +16,8 @@ export interface DatabaseKind {
   readonly version: number;
   /** Makes the tables of a new file. */
   readonly schema: string;
+  /** By version: what makes a file of that one into one of the next. */
+  readonly upgrades?: Readonly<Record<number, string>>;
 }
 
 export interface OpenOptions {
@@ -102,7 +104,6 @@ const status = (path: string) => lstatSync(path, { throwIfNoEntry: false });
 function adopt(database: DatabaseSync, file: string, kind: DatabaseKind): void {
   const tables = readNumber(database, "SELECT count(*) AS value FROM sqlite_schema");
   const applicationId = readNumber(database, "PRAGMA application_id");
-  const version = readNumber(database, "PRAGMA user_version");
   if (tables === 0 && applicationId === 0) {
     database.exec(`BEGIN; ${kind.schema}; PRAGMA application_id = ${kind.applicationId};
       PRAGMA user_version = ${kind.version}; COMMIT`);
@@ -110,6 +111,7 @@ function adopt(database: DatabaseSync, file: string, kind: DatabaseKind): void {
   }
   if (applicationId !== kind.applicationId)
     throw fault(file, kind, "is a database of another program: name another file");
+  const version = upgrade(database, kind);
   if (version !== kind.version)
     throw fault(
       file,
@@ -118,6 +120,17 @@ function adopt(database: DatabaseSync, file: string, kind: DatabaseKind): void {
     );
   const [check] = Object.values(database.prepare("PRAGMA quick_check(1)").get() ?? {});
   if (check !== "ok") throw fault(file, kind, DAMAGED);
+}
+
+/** Takes a file of an earlier version over, step by step; returns the version it has then. */
+function upgrade(database: DatabaseSync, { version: wanted, upgrades = {} }: DatabaseKind): number {
+  const read = () => readNumber(database, "PRAGMA user_version");
+  if (read() >= wanted) return read();
+  database.exec("BEGIN IMMEDIATE"); // another process may be about the same
+  for (let step = upgrades[read()]; step !== undefined; step = upgrades[read()])
+    database.exec(`${step}; PRAGMA user_version = ${read() + 1}`);
+  database.exec("COMMIT");
+  return read();
 }
 
 function readNumber(database: DatabaseSync, sql: string): number {
