@@ -2,8 +2,9 @@
  * The values of WWW-Authenticate, Authorization and their proxy twins (RFC 3261 §20.7, RFC 7235
  * §2.1). Pure.
  */
-import { ProtocolError } from "../errors.ts";
+import { isProtocolError, ProtocolError } from "../errors.ts";
 import { isToken, splitOutside, unquote } from "./grammar.ts";
+import { headerRows, type SipMessage } from "./message.ts";
 
 export interface AuthValue {
   /** In lower case. */
@@ -11,6 +12,10 @@ export interface AuthValue {
   /** Names in lower case, values without quotes. */
   readonly params: ReadonlyMap<string, string>;
 }
+
+/** Those of a field that can be read, in order: of several, one that is no use harms no other. */
+export const authValues = (message: SipMessage, field: string): AuthValue[] =>
+  headerRows(message, field).flatMap(({ value }) => tryParse(value));
 
 /**
  * Parses one challenge or one set of credentials.
@@ -29,4 +34,13 @@ export function parseAuthValue(text: string): AuthValue {
     params.set(name, unquote(value));
   }
   return { scheme: scheme.toLowerCase(), params };
+}
+
+function tryParse(value: string): AuthValue[] {
+  try {
+    return [parseAuthValue(value)];
+  } catch (error) {
+    if (isProtocolError(error)) return [];
+    throw error;
+  }
 }

@@ -4,10 +4,9 @@
  * nothing is remembered of a challenge; only a nonce that was answered rightly is, with its count.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { isProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
 import { Secret } from "../secret.ts";
-import { type AuthValue, parseAuthValue } from "./credentials.ts";
+import { type AuthValue, authValues } from "./credentials.ts";
 import {
   type DigestAlgorithm,
   type DigestQop,
@@ -15,7 +14,7 @@ import {
   parseDigestAlgorithm,
 } from "./digest.ts";
 import { quote } from "./grammar.ts";
-import { headerRows, type SipRequest } from "./message.ts";
+import type { SipRequest } from "./message.ts";
 
 export interface DigestServerSetting {
   readonly realm: string;
@@ -113,8 +112,7 @@ export class DigestServer {
   }
 
   #credentials(request: SipRequest, field: string): AuthValue["params"] | undefined {
-    const values = headerRows(request, field).flatMap(({ value }) => tryParse(value));
-    const ours = values.find(
+    const ours = authValues(request, field).find(
       ({ scheme, params }) => scheme === "digest" && params.get("realm") === this.#setting.realm,
     );
     return ours?.params;
@@ -183,15 +181,6 @@ export class DigestServer {
     const hmac = createHmac("sha256", this.#setting.nonceKey.expose());
     const realm = Buffer.from(this.#setting.realm, "latin1");
     return hmac.update(octets).update(realm).digest().subarray(0, MAC_BYTES);
-  }
-}
-
-function tryParse(value: string): AuthValue[] {
-  try {
-    return [parseAuthValue(value)];
-  } catch (error) {
-    if (isProtocolError(error)) return [];
-    throw error;
   }
 }
 

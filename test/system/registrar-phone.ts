@@ -7,7 +7,8 @@ import { connect as tlsConnect } from "node:tls";
 import { Secret } from "../../protocol/secret.ts";
 import { createRequest, newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
-import { answerChallenge, type DigestAlgorithm } from "../../protocol/sip/digest.ts";
+import type { DigestAlgorithm } from "../../protocol/sip/digest.ts";
+import { answerChallenge } from "../../protocol/sip/digest-client.ts";
 import type { SipTransport } from "../../protocol/sip/flow.ts";
 import {
   appendHeader,

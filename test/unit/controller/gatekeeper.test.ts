@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_GUESSES } from "../../../controller/core/guess-limit.ts";
 import { Secret } from "../../../protocol/secret.ts";
-import { answerChallenge, digestHa1 } from "../../../protocol/sip/digest.ts";
+import { digestHa1 } from "../../../protocol/sip/digest.ts";
+import { answerChallenge } from "../../../protocol/sip/digest-client.ts";
 import { NONCE_LIFETIME_MS } from "../../../protocol/sip/digest-server.ts";
 import { appendHeader, headerValue, type SipRequest } from "../../../protocol/sip/message.ts";
 import {

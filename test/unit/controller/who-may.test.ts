@@ -5,7 +5,7 @@ import { MAX_WAITING_ACKS } from "../../../controller/core/relays.ts";
 import type { SipPolicy } from "../../../controller/core/sip-policy.ts";
 import type { User } from "../../../controller/core/users.ts";
 import { Secret } from "../../../protocol/secret.ts";
-import { answerChallenge } from "../../../protocol/sip/digest.ts";
+import { answerChallenge } from "../../../protocol/sip/digest-client.ts";
 import type { Peer } from "../../../protocol/sip/flow.ts";
 import { appendHeader, headerValue, headerValues } from "../../../protocol/sip/message.ts";
 import { ALICE } from "./call-fixture.ts";

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { isProtocolError } from "../../../protocol/errors.ts";
 import { Secret } from "../../../protocol/secret.ts";
 import { parseAuthValue } from "../../../protocol/sip/credentials.ts";
-import { answerChallenge, digestHa1, digestResponse } from "../../../protocol/sip/digest.ts";
+import { digestHa1, digestResponse } from "../../../protocol/sip/digest.ts";
+import { answerChallenge } from "../../../protocol/sip/digest-client.ts";
 import {
   COUNT_WINDOW,
   DigestServer,
