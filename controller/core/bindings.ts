@@ -44,6 +44,21 @@ export interface Binding {
   readonly addresses: readonly string[];
   /** When the REGISTER came that made it what it is: the latest of several is tried first. */
   readonly updatedAt: Millis;
+  /** Goes out of service with the binding, or sooner at its own end. */
+  readonly certificate?: BindingCertificate;
+  /** The contact came sealed: it stands in no answer that others can read. */
+  readonly hidden?: true;
+}
+
+/** The certificate that a phone registered with. */
+export interface BindingCertificate {
+  /** DER, base64. */
+  readonly der: string;
+  /** SHA-256 of the SPKI, hex. */
+  readonly keyId: string;
+  /** At most the end of the registration where we issued it; of others, whatever it says. */
+  readonly notAfter: Millis;
+  readonly issued: boolean;
 }
 
 /** What the store has to follow. */

@@ -8,8 +8,10 @@ import type { FlowId, Target } from "../../protocol/sip/flow.ts";
 import type { SipMessage } from "../../protocol/sip/message.ts";
 import type { TransactionEffect, TransactionInput } from "../../protocol/sip/transaction-events.ts";
 import type { PutResult } from "./agent-client-port.ts";
+import type { AuthorityPolicy } from "./authority-policy.ts";
 import type { BindingChange } from "./bindings.ts";
 import type { Inspection, Report, SessionRequest } from "./call-port.ts";
+import type { CertificateEffect, CertificateInput } from "./certificate-port.ts";
 import type { MediaPolicy } from "./media-policy.ts";
 import type { OrderHead } from "./order-head.ts";
 import type { RegistrarLimits } from "./registrar.ts";
@@ -26,6 +28,8 @@ export interface ControllerRules {
   readonly recordingRequired: boolean;
   /** DER of the certificate that bodies are sealed for. */
   readonly bodyCertificate: Uint8Array;
+  /** Absent: no certificates are given, and none is asked for here. */
+  readonly authority?: AuthorityPolicy;
 }
 
 export interface ControllerSetting extends ControllerRules {
@@ -63,6 +67,7 @@ export type ControllerInput =
   /** What DNS said; none for a name that leads nowhere. */
   | { readonly kind: "located"; readonly ref: string; readonly targets: readonly Target[] }
   | { readonly kind: "flow-closed"; readonly flow: FlowId }
+  | CertificateInput
   | { readonly kind: "reload"; readonly rules: ControllerRules }
   | { readonly kind: "tick" };
 
@@ -81,6 +86,7 @@ export type ControllerEffect =
   | { readonly kind: "close"; readonly session: string; readonly reason: string }
   /** Asks DNS for the servers of a SIP URI. */
   | { readonly kind: "locate"; readonly ref: string; readonly uri: string }
+  | CertificateEffect
   /** To be stored before the next effect. */
   | { readonly kind: "store-bindings"; readonly changes: readonly BindingChange[] }
   | { readonly kind: "save-call"; readonly call: CallId; readonly saved: SavedCall }

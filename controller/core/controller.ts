@@ -131,6 +131,12 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
         return this.#located(input, now);
       case "flow-closed":
         return this.#loseFlow(input.flow);
+      case "registration-opened":
+      case "certified":
+      case "asker-verified":
+      case "answer-signed":
+      case "certificates-revoked":
+        return [];
       case "reload":
         this.#rules = input.rules;
         this.#site = siteOf(this.#setting, input.rules, this.#site);

@@ -199,6 +199,11 @@ class ControllerShell implements RunningController {
       case "locate":
         this.#locate(effect);
         break;
+      case "open-registration":
+      case "certify":
+      case "verify-asker":
+      case "sign-answer":
+        break;
       case "store-bindings":
         this.#state.storeBindings(effect.changes);
         break;

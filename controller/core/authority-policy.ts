@@ -1,0 +1,27 @@
+/**
+ * What the controller is told of its certificate authority: whose key is whose, what is revoked,
+ * and which limits hold. Pure data; who signs and who records is no business of the core.
+ */
+import type { Millis } from "../../protocol/machine.ts";
+
+/** What is written down of keys and certificates, read at the moment of the question. */
+export interface AuthorityDirectory {
+  /** The address of record that a key was certified for. @param keyId SHA-256 of its SPKI, hex */
+  ownerOf(keyId: string): string | undefined;
+  /** @param certificate `fingerprint`: SHA-256 of the DER, hex; absent while there is only a key */
+  isRevoked(certificate: { readonly keyId: string; readonly fingerprint?: string }): boolean;
+}
+
+/** Kinds of keys that a user may have certified. */
+export type UserKeyType = "p256" | "rsa2048" | "rsa3072" | "rsa4096";
+
+export interface AuthorityPolicy {
+  readonly directory: AuthorityDirectory;
+  /** How far a Date within a body may lie from our own clock, either way. */
+  readonly skewMs: Millis;
+  readonly keyTypes: readonly UserKeyType[];
+  /** Sealed REGISTERs of one user, and certificate queries of one asker. */
+  readonly perMinute: { readonly registrations: number; readonly queries: number };
+  /** Who is told the location with the certificate; it is in clear there. */
+  readonly locationTo: "nobody" | "users";
+}
