@@ -3,11 +3,15 @@
  * Looks at the tables that are right by themselves, whatever is wrong with the others.
  */
 import { z } from "zod";
-
-export interface Contradiction {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
+import { authorityFaults, type CertifiedUser, isGatewayNamed } from "./config-authority.ts";
+import {
+  type Contradiction,
+  fault,
+  fieldOf,
+  repeated,
+  type Tables,
+  where,
+} from "./config-faults.ts";
 
 interface Listener {
   readonly transport: string;
@@ -25,7 +29,7 @@ interface Route {
   readonly to: readonly string[];
 }
 
-interface User {
+interface User extends CertifiedUser {
   readonly aor: string;
 }
 
@@ -36,8 +40,6 @@ export interface RowSchemas {
   readonly user: z.ZodType<User>;
   readonly domain: z.ZodType<string>;
 }
-
-export type Tables = Readonly<Record<string, unknown>>;
 
 export function contradictions(config: Tables, rows: RowSchemas): readonly Contradiction[] {
   const listeners = sound(z.array(rows.listener), config["listen"]);
@@ -51,6 +53,7 @@ export function contradictions(config: Tables, rows: RowSchemas): readonly Contr
     ...userFaults(config, users, domains),
     ...emergencyFaults(config, routes),
     ...gatewayFaults(config),
+    ...authorityFaults(config, users, domains),
   ];
 }
 
@@ -116,20 +119,19 @@ function userFaults(
   domains: readonly string[],
 ): readonly Contradiction[] {
   const source = config["users"];
-  const both = typeof source === "object" && source !== null && "file" in source;
+  const both = fieldOf(source, "file") !== undefined && fieldOf(source, "database") !== undefined;
   return [
     ...repeated(users, "user", (row) => row.aor),
     ...where(users, ({ aor }) => domains.length > 0 && !domains.includes(aor.split("@")[1] ?? ""), {
       path: ["user", "aor"],
       message: "is in none of our domains",
     }),
-    ...fault(both && "database" in source, ["users"], "either a file or a database"),
+    ...fault(both, ["users"], "either a file or a database"),
   ];
 }
 
 function emergencyFaults(config: Tables, routes: readonly Route[]): readonly Contradiction[] {
-  const table = config["emergency"];
-  const named = typeof table === "object" && table !== null && "route" in table && table.route;
+  const named = fieldOf(config["emergency"], "route");
   return fault(
     typeof named === "string" && !routes.some(({ domain }) => domain === named),
     ["emergency", "route"],
@@ -139,10 +141,10 @@ function emergencyFaults(config: Tables, routes: readonly Route[]): readonly Con
 
 const TOGETHER = ["body", "agent", "media"];
 
-/** A gateway is opened by all of them, or there is none. */
+/** A gateway is opened by all of them, or there is none; an authority needs `body` alone. */
 function gatewayFaults(config: Tables): readonly Contradiction[] {
   const has = (table: string) => config[table] !== undefined;
-  if (![...TOGETHER, "recording"].some(has)) return [];
+  if (!isGatewayNamed(config) && (!has("body") || has("authority"))) return [];
   return TOGETHER.filter((table) => !has(table)).map((table) => ({
     path: [table],
     message: "missing; body, agent and media come together or, with recording, not at all",
@@ -152,34 +154,4 @@ function gatewayFaults(config: Tables): readonly Contradiction[] {
 function sound<Row>(schema: z.ZodType<readonly Row[]>, value: unknown): readonly Row[] {
   const result = schema.safeParse(value);
   return result.success ? result.data : [];
-}
-
-const fault = (
-  isWrong: boolean,
-  path: Contradiction["path"],
-  message: string,
-): readonly Contradiction[] => (isWrong ? [{ path, message }] : []);
-
-function where<Row>(
-  rows: readonly Row[],
-  isWrong: (row: Row) => boolean,
-  { path: [table, key], message }: { path: readonly [string, string]; message: string },
-): readonly Contradiction[] {
-  return rows.flatMap((row, index) =>
-    isWrong(row) ? [{ path: [table, index, key], message }] : [],
-  );
-}
-
-function repeated<Row>(
-  rows: readonly Row[],
-  table: string,
-  identify: (row: Row) => string,
-): readonly Contradiction[] {
-  const seen = new Set<string>();
-  return rows.flatMap((row, index) => {
-    const identity = identify(row);
-    if (seen.has(identity)) return [{ path: [table, index], message: "stands there twice" }];
-    seen.add(identity);
-    return [];
-  });
 }

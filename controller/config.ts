@@ -4,10 +4,22 @@
  * `resolveConfigPath` makes them relative to the config file.
  */
 import { z } from "zod";
-import { MIN_MEDIA_PORT } from "../protocol/net/address.ts";
 import { LOG_LEVELS } from "../runtime/logger.ts";
 import { processSchema } from "../runtime/rights.ts";
+import { authoritySchema } from "./config-authority.ts";
 import { contradictions } from "./config-contradictions.ts";
+import {
+  address,
+  aor,
+  count,
+  domain,
+  mediaPort,
+  ownAddress,
+  path,
+  port,
+  prefix,
+  transport,
+} from "./config-values.ts";
 
 const DEFAULT_APPLY_TIMEOUT_MS = 2000;
 const MAX_APPLY_TIMEOUT_MS = 30_000; // an INVITE that waits longer has lost its caller
@@ -16,25 +28,6 @@ const MIN_TIMER_C_MS = 180_001;
 /** RFC 4028 §4. */
 export const MIN_SESSION_EXPIRES_S = 90;
 
-const UNSPECIFIED: readonly string[] = ["0.0.0.0", "::"];
-
-const port = z.int().min(1).max(65_535);
-const mediaPort = z.int().min(MIN_MEDIA_PORT).max(65_535);
-const path = z.string().min(1);
-const count = z.int().min(1);
-const transport = z.enum(["udp", "tcp", "tls"]);
-const address = z.union([z.ipv4(), z.ipv6()], "not an IP address");
-const prefix = z.union([z.cidrv4(), z.cidrv6()], "not a prefix such as 10.10.0.0/24");
-const domain = z
-  .string()
-  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, "not a domain name");
-const aor = z
-  .string()
-  .regex(
-    /^sip:[^@\s<>;?:"]+@[a-z0-9.-]+$/,
-    "not an address of record such as sip:alice@example.com",
-  );
-
 const credentials = { certificate: path, key: path, anchors: z.array(path).min(1) };
 
 /** One user, here and in a file of users. */
@@ -42,6 +35,8 @@ export const userSchema = z.strictObject({
   aor,
   /** File with the SHA-256 of `user:realm:password` in hex, MD5 on another line: he may use digest. */
   ha1: path.optional(),
+  /** File with 16 or 32 octets in hex: his registrations may be sealed under them. */
+  sharedKey: path.optional(),
   /** Where his media may come from beside the address that his signalling comes from. */
   addresses: z.array(address).default([]),
   /** Plain SDP from or to him is refused. */
@@ -77,13 +72,10 @@ const recording = z.strictObject({
   recorder: path,
   /** Whether a call that the recorder will not take is refused. */
   required: z.boolean().default(true),
+  /** Certificate that phones seal their media keys for as well, handed out with theirs. */
+  certificate: path.optional(),
 });
 
-/** Written into Via and Record-Route: others must be able to reach us by it. */
-const ownAddress = address.refine(
-  (text) => !UNSPECIFIED.includes(text),
-  "names no one interface, and others must find us by it",
-);
 const listener = z.strictObject({
   transport,
   address: ownAddress,
@@ -194,8 +186,11 @@ const shape = z.strictObject({
     })
     .optional(),
   limits: limits.prefault({}),
-  /** The next three together, or none: then it is a plain proxy that opens nothing. */
+  /** Absent: nobody is certified. */
+  authority: authoritySchema.optional(),
+  /** Bodies are sealed for it: with the next two, with `authority`, or with all of them. */
   body: z.strictObject(credentials).optional(),
+  /** `body`, `agent` and `media` together, or it is a plain proxy that opens nothing. */
   agent: z
     .strictObject({
       socket: path,

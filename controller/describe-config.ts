@@ -11,6 +11,7 @@ export function describeConfig(config: ControllerConfig): string {
     ...config.user.map((row) => `user          ${row.aor}, ${proofOf(row)}`),
     ...usersOf(config),
     `registers     ${registrationsOf(config)}`,
+    ...authorityOf(config),
     ...emergencyOf(config),
     ...dnsOf(config),
     ...sessionTimerOf(config),
@@ -43,9 +44,10 @@ function routeOf(row: RouteRow): string {
   ].join("; ");
 }
 
-function proofOf({ ha1, addresses, requireSealed, record, mayCall }: UserRow): string {
+function proofOf({ ha1, sharedKey, addresses, requireSealed, record, mayCall }: UserRow): string {
   return [
     ha1 === undefined ? "by certificate" : "by certificate or password",
+    ...(sharedKey === undefined ? [] : ["may seal registrations under his shared key"]),
     ...(addresses.length === 0 ? [] : [`media also at ${addresses.join(", ")}`]),
     ...(requireSealed ? ["sealed calls only"] : []),
     ...(record === undefined ? [] : [record ? "must be recorded" : "need not be recorded"]),
@@ -67,6 +69,31 @@ function registrationsOf({ registrar, digest, state }: ControllerConfig): string
     `digest ${digest.algorithms.join(", ")}`,
     kept,
   ].join(", ");
+}
+
+const TOLD_LOCATION = {
+  nobody: "nobody is told where a phone is",
+  users: "our own users are told where a phone is",
+};
+
+function authorityOf({ authority, body }: ControllerConfig): readonly string[] {
+  if (authority === undefined || body === undefined) return [];
+  const { certificate, database, userKeys, crl, foreignCrls, skewS, location, trust } = authority;
+  const { registrationsPerMinute, queriesPerMinute } = authority;
+  const revoked = [
+    ...(crl === undefined ? [] : [`lists them in ${crl}`]),
+    ...(foreignCrls.length === 0 ? [] : [`believes ${foreignCrls.join(", ")}`]),
+  ];
+  return [
+    `certifies     phones as long as they are registered, by ${certificate}, keys ${userKeys.join(", ")}`,
+    `              clocks up to ${skewS} s off; what is issued and revoked stands in ${database}`,
+    ...(revoked.length === 0 ? [] : [`revoked       ${revoked.join("; ")}`]),
+    `answers       signed by ${body.certificate}; ${TOLD_LOCATION[location]}`,
+    `              ${registrationsPerMinute} registrations, ${queriesPerMinute} questions a minute and user`,
+    ...trust.map(
+      ({ domain, anchors }) => `trusts        ${anchors.join(", ")} for ${domain} alone`,
+    ),
+  ];
 }
 
 function emergencyOf({ emergency }: ControllerConfig): readonly string[] {

@@ -26,8 +26,13 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (typeof options === "number") return options;
   const config = readConfig(options.config, controllerSchema);
   if (options.check === true) {
-    const { users } = load(options.config, config);
-    process.stdout.write(`${describeConfig(config)}\nusers         ${users.size} in all\n`);
+    const { users, credentials } = load(options.config, config);
+    const said = [
+      describeConfig(config),
+      `users         ${users.size} in all`,
+      ...credentials.warnings.map((warning) => `warning       ${warning}`),
+    ];
+    process.stdout.write(`${said.join("\n")}\n`);
     return 0;
   }
   assumeRights({ capabilities: [], network: "shared" }, config.process);

@@ -2,6 +2,7 @@
  * `keyhole users`: adds, lists and removes the users of a file or database. Of a password it keeps
  * H(user:realm:password) only, the realm being the user's domain.
  */
+import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Secret } from "../protocol/secret.ts";
 import { digestHa1 } from "../protocol/sip/digest.ts";
@@ -15,6 +16,7 @@ interface AddOptions extends BookPlace {
   readonly replace?: boolean;
   readonly password: boolean;
   readonly md5?: boolean;
+  readonly sharedKey?: string;
   readonly requireSealed?: boolean;
   readonly record?: boolean;
   readonly mayCall?: readonly string[];
@@ -57,6 +59,10 @@ export async function users(
     .option("--replace", "give a user who is there already a new password and these rules")
     .option("--no-password", "known by certificate only")
     .option("--md5", "let him also answer with MD5, where the controller still offers it")
+    .option(
+      "--shared-key <file>",
+      "a key of 16 or 32 octets in hex: his registrations may be sealed under it",
+    )
     .option("--require-sealed", "refuse his calls with plain SDP")
     .option("--record", "his calls are recorded or do not take place")
     .option("--no-record", "his calls need not be recorded")
@@ -138,9 +144,12 @@ const askPassword = ({ stdin, stderr }: Terminal): Promise<Secret> =>
 
 /** The entry without its digests, or what is wrong with it. */
 function wantedEntry(aor: string, options: AddOptions): UserEntry | string {
-  const { requireSealed, record, mayCall, maxCalls, address } = options;
+  const { requireSealed, record, mayCall, maxCalls, address, sharedKey } = options;
+  const digits = sharedKey === undefined ? undefined : readSharedKey(sharedKey);
+  if (digits === "") return `${sharedKey} cannot be read`;
   const result = userEntrySchema.safeParse({
     aor,
+    ...(digits === undefined ? {} : { sharedKey: digits }),
     ...(requireSealed === undefined ? {} : { requireSealed }),
     ...(record === undefined ? {} : { record }),
     ...(mayCall === undefined ? {} : { mayCall }),
@@ -149,6 +158,15 @@ function wantedEntry(aor: string, options: AddOptions): UserEntry | string {
   });
   if (result.success) return result.data;
   return result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ");
+}
+
+/** The digits in the file; empty if it cannot be read. */
+function readSharedKey(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return "";
+  }
 }
 
 function digestsOf(
@@ -180,10 +198,11 @@ function list(book: UserBook, { stdout }: Terminal): number {
   return 0;
 }
 
-function rulesOf({ ha1, record, mayCall, ...entry }: UserEntry): readonly string[] {
+function rulesOf({ ha1, sharedKey, record, mayCall, ...entry }: UserEntry): readonly string[] {
   const proofs = Object.keys(ha1 ?? {}).map((name) => (name === "md5" ? "MD5" : "SHA-256"));
   return [
     proofs.length === 0 ? "certificate only" : `digest ${proofs.join(" and ")}`,
+    ...(sharedKey === undefined ? [] : ["shared key"]),
     ...(entry.requireSealed ? ["sealed calls only"] : []),
     ...(record === undefined ? [] : [record ? "recorded" : "need not be recorded"]),
     ...(mayCall === undefined ? [] : [`may call ${mayCall.join(" ") || "nobody"}`]),

@@ -19,13 +19,18 @@ export class CredentialFiles {
 
   /** What `parse` makes of the file, or undefined and a fault at `at`, the config key that names it. */
   read<T>(path: string, at: string, parse: (pem: string) => T): T | undefined {
-    const text = this.text(path);
-    if (text === undefined) {
+    return this.readOctets(path, at, (octets) => parse(octets.toString("utf8")));
+  }
+
+  /** As `read`, of a file that may be binary. */
+  readOctets<T>(path: string, at: string, parse: (octets: Buffer) => T): T | undefined {
+    const octets = this.#octets(path);
+    if (octets === undefined) {
       this.fault(at, `${path} cannot be read`);
       return undefined;
     }
     try {
-      return parse(text);
+      return parse(octets);
     } catch {
       // What a key parser says may quote the file.
       this.fault(at, `${path} is not what is needed here`);
@@ -35,11 +40,7 @@ export class CredentialFiles {
 
   /** The file as it is, without a fault if it cannot be read. */
   text(path: string): string | undefined {
-    try {
-      return readFileSync(resolveConfigPath(this.#file, path), "utf8");
-    } catch {
-      return undefined;
-    }
+    return this.#octets(path)?.toString("utf8");
   }
 
   fault(path: string, message: string): void {
@@ -51,6 +52,14 @@ export class CredentialFiles {
     if (this.#faults.length === 0) return;
     const text = readFileSync(this.#file, "utf8");
     throw new ConfigError(this.#file, locateFaults(text, this.#faults));
+  }
+
+  #octets(path: string): Buffer | undefined {
+    try {
+      return readFileSync(resolveConfigPath(this.#file, path));
+    } catch {
+      return undefined;
+    }
   }
 }
 

@@ -1,22 +1,35 @@
 /**
- * The files that the configuration names: certificates, keys, digest secrets. Touches those files
- * only, once, at start; reports all that are missing or unfit at once.
+ * The files that the configuration names: certificates, keys, secrets of users. Touches those files
+ * and the clock, once, at start; reports all that are missing or unfit at once.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { encodeCertificatePem } from "../../protocol/pki/certificate.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { Ha1 } from "../core/users.ts";
-import { ha1Of } from "./user-entry.ts";
+import { type AuthorityCredentials, loadAuthority } from "./authority-credentials.ts";
+import { type Certified, readCertified } from "./certified-identity.ts";
+import { ha1Of, parseSharedKey, type UserSecrets } from "./user-entry.ts";
 
 export interface Credentials {
   /** For whom bodies are sealed, and by whose word signers are believed (DER). */
-  readonly body?: { readonly identity: Identity; readonly anchors: readonly Buffer[] };
+  readonly body?: BodyCredentials;
+  readonly authority?: AuthorityCredentials;
   readonly tls?: SipTlsSetting;
   readonly recording?: OrderKeys;
   /** By place in `[[user]]`. */
-  readonly ha1: ReadonlyMap<number, Ha1>;
+  readonly userSecrets: readonly UserSecrets[];
+  /** What works, but not as whoever wrote the configuration may think. */
+  readonly warnings: readonly string[];
+}
+
+export interface BodyCredentials {
+  readonly identity: Identity;
+  /** Those above it, as far as its file holds them. */
+  readonly chain: readonly Buffer[];
+  readonly anchors: readonly Buffer[];
 }
 
 export interface OrderKeys {
@@ -28,16 +41,22 @@ export interface OrderKeys {
 
 /** @throws ConfigError with every file that is missing or does not fit its place. */
 export function loadCredentials(file: string, config: ControllerConfig): Credentials {
-  const reader = new CredentialReader(file);
-  const { body, tls, recording } = config;
+  const files = new CredentialFiles(file);
+  const reader = new CredentialReader(files);
+  const { body, tls, recording, user } = config;
+  const certified = body === undefined ? undefined : readCertified(files, body, "body");
+  const anchors = body === undefined ? [] : reader.anchors(body, "body");
+  const authority = loadAuthority(files, config, { certified, anchors });
   const credentials: Credentials = {
-    ...(body === undefined ? {} : { body: reader.body(body) }),
+    ...(certified === undefined ? {} : { body: bodyOf(certified, anchors) }),
+    ...(authority === undefined ? {} : { authority: authority.credentials }),
     ...(tls === undefined ? {} : { tls: reader.tls(tls) }),
     ...(recording === undefined ? {} : { recording: reader.orderKeys(recording) }),
-    ha1: reader.ha1(config.user),
+    userSecrets: user.map((row, at) => reader.userSecrets(row, at)),
+    warnings: authority?.warnings ?? [],
   };
-  reader.files.throwFaults();
-  return credentials;
+  files.throwFaults();
+  return { ...credentials, ...tlsOf(credentials) };
 }
 
 type Files = NonNullable<ControllerConfig["body"]>;
@@ -46,35 +65,23 @@ const SHA_256 = /^[0-9a-f]{64}$/;
 const MD5 = /^[0-9a-f]{32}$/;
 
 class CredentialReader {
-  readonly files: CredentialFiles;
+  readonly #files: CredentialFiles;
 
-  constructor(file: string) {
-    this.files = new CredentialFiles(file);
-  }
-
-  body(files: Files): NonNullable<Credentials["body"]> {
-    return { identity: this.identity(files, "body"), anchors: this.anchors(files, "body") };
-  }
-
-  identity({ certificate, key }: Files, table: string): Identity {
-    const [read] = this.files.read(certificate, `${table}.certificate`, parsePemCertificates) ?? [];
-    const privateKey = this.files.read(key, `${table}.key`, (pem) => createPrivateKey(pem));
-    if (read !== undefined && privateKey !== undefined && !read.checkPrivateKey(privateKey))
-      this.files.fault(`${table}.key`, "is not the key of the certificate");
-    return { certificate: read?.raw ?? Buffer.alloc(0), privateKey: privateKey as KeyObject };
+  constructor(files: CredentialFiles) {
+    this.#files = files;
   }
 
   anchors({ anchors }: Files, table: string): readonly Buffer[] {
     return anchors.flatMap((path, at) => {
-      const read = this.files.read(path, `${table}.anchors[${at}]`, parsePemCertificates) ?? [];
+      const read = this.#files.read(path, `${table}.anchors[${at}]`, parsePemCertificates) ?? [];
       return read.map(({ raw }) => raw);
     });
   }
 
   tls(files: Files): SipTlsSetting {
-    this.identity(files, "tls");
+    readCertified(this.#files, files, "tls");
     this.anchors(files, "tls");
-    const text = (path: string): string => this.files.text(path) ?? "";
+    const text = (path: string): string => this.#files.text(path) ?? "";
     return {
       certificate: text(files.certificate),
       key: text(files.key),
@@ -85,23 +92,37 @@ class CredentialReader {
   }
 
   orderKeys({ orderKey, recorder }: NonNullable<ControllerConfig["recording"]>): OrderKeys {
-    const signingKey = this.files.read(orderKey, "recording.orderKey", (pem) =>
+    const signingKey = this.#files.read(orderKey, "recording.orderKey", (pem) =>
       ofType(createPrivateKey(pem), "ed25519"),
     );
-    const recorderKey = this.files.read(recorder, "recording.recorder", (pem) =>
+    const recorderKey = this.#files.read(recorder, "recording.recorder", (pem) =>
       ofType(createPublicKey(pem), "x25519"),
     );
     return { signingKey: signingKey as KeyObject, recorderKey: recorderKey as KeyObject };
   }
 
-  ha1(users: ControllerConfig["user"]): ReadonlyMap<number, Ha1> {
-    const secrets = users.flatMap(({ ha1 }, at) => {
-      if (ha1 === undefined) return [];
-      const secret = this.files.read(ha1, `user[${at}].ha1`, parseHa1);
-      return secret === undefined ? [] : [[at, secret] as const];
-    });
-    return new Map(secrets);
+  userSecrets({ ha1, sharedKey }: ControllerConfig["user"][number], at: number): UserSecrets {
+    const read = <T>(path: string | undefined, key: string, parse: (text: string) => T) =>
+      path === undefined ? undefined : this.#files.read(path, `user[${at}].${key}`, parse);
+    return {
+      ha1: read(ha1, "ha1", parseHa1),
+      sharedKey: read(sharedKey, "sharedKey", parseSharedKey),
+    };
   }
+}
+
+const bodyOf = ({ identity, above }: Certified, anchors: readonly Buffer[]): BodyCredentials => ({
+  identity,
+  chain: above.map(({ raw }) => raw),
+  anchors,
+});
+
+/** Whom our authority certifies may show that wherever certificates are asked for. */
+function tlsOf({ tls, authority }: Credentials): Pick<Credentials, "tls"> {
+  if (tls === undefined || authority === undefined) return {};
+  const { issuer, chain, ownAnchors } = authority;
+  const own = [issuer.certificate, ...chain, ...ownAnchors].map(encodeCertificatePem);
+  return { tls: { ...tls, anchors: [...tls.anchors, ...own] } };
 }
 
 /** One line of SHA-256, of MD5, or of both. */

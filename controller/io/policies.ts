@@ -9,9 +9,9 @@ import { type ControllerConfig, MIN_SESSION_EXPIRES_S, type RouteRow } from "../
 import type { ControllerRules } from "../core/controller-port.ts";
 import type { MediaPolicy } from "../core/media-policy.ts";
 import { canonicalAddress, type SipPolicy, type Trunk } from "../core/sip-policy.ts";
-import type { User, UserDirectory } from "../core/users.ts";
+import type { UserDirectory } from "../core/users.ts";
 import type { Credentials } from "./credentials.ts";
-import { userOf } from "./user-entry.ts";
+import { type StoredUser, userOf } from "./user-entry.ts";
 
 /** Everything of the configuration that may change while the controller runs. */
 export function rulesOf(
@@ -77,10 +77,10 @@ function trunkOf(row: RouteRow): Trunk {
 /** The users that stand in the configuration itself. */
 export const userRowsOf = (
   config: ControllerConfig,
-  { ha1 }: Pick<Credentials, "ha1">,
-): readonly User[] =>
-  config.user.map(({ ha1: _file, ...row }, at) =>
-    userOf(row, ha1.get(at), isRecordingRequired(config)),
+  { userSecrets }: Pick<Credentials, "userSecrets">,
+): readonly StoredUser[] =>
+  config.user.map(({ ha1: _digests, sharedKey: _key, ...row }, at) =>
+    userOf(row, userSecrets[at] ?? {}, isRecordingRequired(config)),
   );
 
 /** Undefined without a gateway. */

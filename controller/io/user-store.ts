@@ -4,13 +4,13 @@
  */
 import { parseSipUri } from "../../protocol/sip/uri.ts";
 import { ConfigError, type ConfigFault } from "../../runtime/config-file.ts";
-import type { User, UserDirectory } from "../core/users.ts";
+import type { UserDirectory } from "../core/users.ts";
 import { type BookPlace, openUserBook } from "./user-book.ts";
-import { ha1Of, userOf } from "./user-entry.ts";
+import { type StoredUser, secretsOf, userOf } from "./user-entry.ts";
 
 export interface UserSources {
   /** Those of the configuration itself. */
-  readonly rows: readonly User[];
+  readonly rows: readonly StoredUser[];
   readonly book?: BookPlace | undefined;
   /** Every user belongs to one of them. */
   readonly domains: readonly string[];
@@ -19,9 +19,9 @@ export interface UserSources {
 }
 
 export class UserStore implements UserDirectory {
-  readonly #users: ReadonlyMap<string, User>;
+  readonly #users: ReadonlyMap<string, StoredUser>;
 
-  private constructor(users: ReadonlyMap<string, User>) {
+  private constructor(users: ReadonlyMap<string, StoredUser>) {
     this.#users = users;
   }
 
@@ -34,19 +34,19 @@ export class UserStore implements UserDirectory {
     return this.#users.size;
   }
 
-  find(aor: string): User | undefined {
+  find(aor: string): StoredUser | undefined {
     return this.#users.get(aor);
   }
 }
 
-function readUsers({ rows, book = {}, domains, mustRecord }: UserSources): Map<string, User> {
+function readUsers({ rows, book = {}, domains, mustRecord }: UserSources): Map<string, StoredUser> {
   const users = new Map(rows.map((user) => [user.aor, user]));
   const opened = openUserBook(book, { create: false });
   if (opened === undefined) return users;
   const faults: ConfigFault[] = [];
   try {
     for (const entry of opened.list()) {
-      const user = userOf(entry, entry.ha1 && ha1Of(entry.ha1), mustRecord);
+      const user = userOf(entry, secretsOf(entry), mustRecord);
       const message = users.has(user.aor)
         ? "stands there twice, or in the configuration as well"
         : domains.includes(parseSipUri(user.aor).host)
