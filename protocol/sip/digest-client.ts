@@ -37,6 +37,8 @@ export type DigestClientSetting = DigestUser & {
   readonly random: (size: number) => Buffer;
   /** Those it will use; SHA-256 and SHA-512-256 if absent. MD5 is used where nothing else is asked. */
   readonly algorithms?: readonly DigestAlgorithm[];
+  /** Those it will use, `auth-int` before `auth`; both if absent. */
+  readonly qops?: readonly DigestQop[];
   /** Whose challenges it answers, in no other spelling; anybody's if absent. */
   readonly realm?: string;
 };
@@ -54,6 +56,8 @@ export const MAX_REALMS = 8;
 /** How often in a row a server may call a nonce stale that it has just given out. */
 export const MAX_STALE_IN_A_ROW = 2;
 const CNONCE_BYTES = 16;
+/** The preferred first. */
+const QOPS: readonly DigestQop[] = ["auth-int", "auth"];
 const STRONG: readonly DigestAlgorithm[] = ["SHA-256", "SHA-512-256"];
 
 type CredentialField = "Authorization" | "Proxy-Authorization";
@@ -196,7 +200,7 @@ function readChallenge(
   const [realm, nonce] = [params.get("realm"), params.get("nonce")];
   const algorithm = parseDigestAlgorithm(params.get("algorithm"));
   const qops = (params.get("qop") ?? "").toLowerCase().split(",").map(trimLws);
-  const qop = (["auth-int", "auth"] as const).find((each) => qops.includes(each));
+  const qop = QOPS.find((each) => qops.includes(each) && setting.qops?.includes(each) !== false);
   if (realm === undefined || nonce === undefined || qop === undefined) return undefined;
   if (algorithm === undefined || !mayAnswer(setting, realm, algorithm)) return undefined;
   const isStale = params.get("stale")?.toLowerCase() === "true";

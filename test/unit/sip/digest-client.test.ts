@@ -154,8 +154,8 @@ for (const [what, offered, known, taken] of offers)
   });
 
 test("auth-int before auth, whatever the order; other qops and none at all are refused", () => {
-  const taken = (qop: string): string | undefined => {
-    const client = clientWith();
+  const taken = (qop: string, qops?: DigestClientSetting["qops"]): string | undefined => {
+    const client = clientWith(qops === undefined ? {} : { qops });
     const row = `Digest realm="r", nonce="n", algorithm=SHA-256${qop}`;
     return client.challenged(register, asking(401, row)) === "again"
       ? paramsOf(client.authorize(register)).get("qop")
@@ -171,6 +171,8 @@ test("auth-int before auth, whatever the order; other qops and none at all are r
     ["", undefined],
   ] as const;
   for (const [qop, expected] of cases) assert.equal(taken(qop), expected, qop);
+  assert.equal(taken(', qop="auth,auth-int"', ["auth"]), "auth");
+  assert.equal(taken(', qop="auth-int"', ["auth"]), undefined);
 });
 
 test("auth-int binds the body that is sent", () => {
