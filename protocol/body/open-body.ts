@@ -3,25 +3,16 @@
  * Everything but 'not for us' fails in one way; whoever tells a peer of a later failure (signature,
  * SDP) must answer it as he answers this one, or CBC bodies become an oracle. Pure.
  */
-import { isCbcCipher } from "../cms/algorithms.ts";
 import { decodeCertificateIdentity } from "../cms/certificate-identity.ts";
 import { decryptFailure } from "../cms/decrypt-failure.ts";
-import { deriveReplyKek, type FirstKey } from "../cms/first-key.ts";
+import type { FirstKey } from "../cms/first-key.ts";
 import { type CmsMessage, decodeMessage } from "../cms/message.ts";
-import { isEnvelopeFor, openEncryptedData, openEnvelope } from "../cms/open-message.ts";
-import { assertNever, isProtocolError, ProtocolError } from "../errors.ts";
-import { parseContentType } from "../mime/content-type.ts";
+import { isEnvelopeFor, openEnvelope } from "../cms/open-message.ts";
+import { isProtocolError, ProtocolError } from "../errors.ts";
 import type { Identity } from "../pki/signed-data.ts";
+import { openUnderFirstKey } from "./first-key-message.ts";
+import { decodeSealed } from "./sealed-message.ts";
 import { isExpectedEntity } from "./signed-entity.ts";
-
-const SEALED_TYPE = "application/pkcs7-mime";
-
-/** smime-type by message, in lower case; RFC 8551 §3.2.2 and RFC 8591 §4.2 spell one differently. */
-const SMIME_TYPES: Readonly<Record<CmsMessage["kind"], readonly string[]>> = {
-  enveloped: ["enveloped-data"],
-  "auth-enveloped": ["authenveloped-data", "auth-enveloped-data"],
-  encrypted: [],
-};
 
 /** How many recipient entries a body has; 0 if it is no envelope that can be read. */
 export function recipientCount(body: Uint8Array): number {
@@ -74,43 +65,6 @@ export async function openAnswer(request: {
   const entity = openUnderFirstKey(message, request.firstKey);
   if (!isExpectedEntity(entity)) throw decryptFailure();
   return { entity };
-}
-
-function openUnderFirstKey(message: CmsMessage, firstKey: FirstKey): Buffer {
-  switch (message.kind) {
-    case "encrypted":
-      return openEncryptedData(message, firstKey);
-    case "enveloped":
-    case "auth-enveloped": {
-      if (firstKey.reference === undefined) throw notForUs();
-      if (message.kind === "enveloped" && !isCbcCipher(firstKey.cipher)) throw decryptFailure();
-      const kek = deriveReplyKek(firstKey);
-      try {
-        const holder = { kind: "kek" as const, keyIdentifier: firstKey.reference, kek };
-        const opened = openEnvelope(message, holder);
-        opened.firstKey.cek.wipe();
-        return opened.content;
-      } finally {
-        kek.wipe();
-      }
-    }
-    default:
-      return assertNever(message);
-  }
-}
-
-/** @throws ProtocolError `ERR_CMS_DECRYPT` for whatever is not a sealed body of its stated type. */
-function decodeSealed(body: Uint8Array, contentType: string): CmsMessage {
-  try {
-    const { type, parameters } = parseContentType(contentType);
-    const message = decodeMessage(body);
-    const smimeType = parameters.get("smime-type")?.toLowerCase();
-    const isStated = smimeType === undefined || SMIME_TYPES[message.kind].includes(smimeType);
-    if (type === SEALED_TYPE && isStated) return message;
-  } catch (error) {
-    if (!isProtocolError(error)) throw error;
-  }
-  throw decryptFailure();
 }
 
 function tryDecode(body: Uint8Array): CmsMessage | undefined {

@@ -2,20 +2,15 @@
  * Seals SDP for a callee and the controllers it trusts, and the answer under the same first key
  * (RFC 3185, RFC 5083; the patent's EncryptedData form). Pure: random octets are an argument.
  */
-import { type ContentCipher, isCbcCipher } from "../cms/algorithms.ts";
-import { deriveReplyKek, type FirstKey } from "../cms/first-key.ts";
-import { sealEncryptedData, sealEnvelope } from "../cms/seal-message.ts";
-import { ProtocolError } from "../errors.ts";
+import type { ContentCipher } from "../cms/algorithms.ts";
+import type { FirstKey } from "../cms/first-key.ts";
+import { sealEnvelope } from "../cms/seal-message.ts";
+import { sealUnderFirstKey } from "./first-key-message.ts";
+import { envelopeType, type SealedBody } from "./sealed-message.ts";
 import { type SignedEntityRequest, signEntity } from "./signed-entity.ts";
 
 /** `rfc3185`: the envelope names its key for reuse. `patent`: AES-256-CBC, answered by EncryptedData. */
 export type SealingForm = "rfc3185" | "patent";
-
-export interface SealedBody {
-  readonly body: Buffer;
-  /** Value of the Content-Type field. */
-  readonly contentType: string;
-}
 
 export interface OfferRequest extends SignedEntityRequest {
   /** DER certificates, P-256 or RSA, at most 16. */
@@ -60,25 +55,5 @@ export async function sealOffer(
  */
 export async function sealAnswer(request: AnswerRequest): Promise<SealedBody> {
   const { firstKey, random } = request;
-  if (firstKey.reference === undefined && !isCbcCipher(firstKey.cipher))
-    throw new ProtocolError("ERR_CMS_UNSUPPORTED", "first key cannot be used again");
-  const content = await signEntity(request);
-  if (firstKey.reference === undefined) {
-    const body = sealEncryptedData(content, firstKey, random);
-    return { body, contentType: "application/pkcs7-mime;name=smime.p7m" }; // RFC 7114: no smime-type
-  }
-  const kek = deriveReplyKek(firstKey);
-  const { message, firstKey: answerKey } = sealEnvelope({
-    content,
-    cipher: firstKey.cipher,
-    recipients: [{ kind: "kek", keyIdentifier: firstKey.reference, kek }],
-    random,
-  });
-  kek.wipe();
-  answerKey.cek.wipe();
-  return { body: message, contentType: envelopeType(firstKey.cipher) };
+  return sealUnderFirstKey(await signEntity(request), firstKey, random);
 }
-
-/** Names of RFC 8551 §3.2.2. */
-const envelopeType = (cipher: ContentCipher): string =>
-  `application/pkcs7-mime;smime-type=${isCbcCipher(cipher) ? "enveloped-data" : "authEnveloped-data"};name=smime.p7m`;

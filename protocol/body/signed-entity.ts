@@ -1,14 +1,15 @@
 /**
- * What lies inside a sealed body: `multipart/signed` over `multipart/mixed` of message/sipfrag and
- * application/sdp (RFC 1847 §2.1, RFC 3261 §23.4). Pure: random octets and time are arguments.
+ * What lies inside a sealed call: `multipart/signed` over `multipart/mixed` of message/sipfrag and
+ * application/sdp (RFC 3261 §23.4). Pure: random octets and time are arguments.
  */
-import { isProtocolError, ProtocolError } from "../errors.ts";
+import { isProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
-import { type MimeEntity, parseEntity, partsOf, serializeEntity } from "../mime/entity.ts";
-import { serializeMultipart } from "../mime/multipart.ts";
-import { type Identity, signDetached, verifyDetached } from "../pki/signed-data.ts";
+import { type MimeEntity, parseEntity, serializeEntity } from "../mime/entity.ts";
+import type { Identity } from "../pki/signed-data.ts";
 import { verifyChain } from "../pki/verify-chain.ts";
-import { parseSipfrag, type SipfragRows, serializeSipfrag } from "./sipfrag.ts";
+import { asBody, MIXED, mixedPartsOf, serializeMixed, singlePart } from "./mixed-entity.ts";
+import { SIGNED, signContent, verifyContent } from "./signed-content.ts";
+import { parseSipfrag, SIPFRAG, type SipfragRows, sipfragPart } from "./sipfrag.ts";
 
 export interface SignedEntityRequest {
   readonly sipfrag: SipfragRows;
@@ -28,10 +29,6 @@ export interface VerifiedEntity {
   readonly sdp: Buffer;
 }
 
-const SIGNATURE_TYPE = "application/pkcs7-signature";
-const SIGNED = "multipart/signed";
-const MIXED = "multipart/mixed";
-const SIPFRAG = "message/sipfrag";
 const SDP = "application/sdp";
 
 /** Types that a decrypted content may have; anything else was not decrypted (RFC 3185 gives no proof). */
@@ -50,28 +47,9 @@ export function isExpectedEntity(octets: Uint8Array): boolean {
 /** Header rows and SDP in one entity, signed by the signer's certificate, which goes along. */
 export async function signEntity(request: SignedEntityRequest): Promise<Buffer> {
   const { sipfrag, sdp, signer, random } = request;
-  const inner = serializeMultipart(
-    [
-      serializeEntity([["Content-Type", SIPFRAG]], serializeSipfrag(sipfrag)),
-      serializeEntity([["Content-Type", SDP]], sdp),
-    ],
-    random,
-  );
-  const content = serializeEntity(
-    [["Content-Type", `${MIXED};boundary=${inner.boundary}`]],
-    inner.body,
-  );
-  const signature = serializeEntity(
-    [
-      ["Content-Type", `${SIGNATURE_TYPE};name=smime.p7s`],
-      ["Content-Transfer-Encoding", "binary"],
-      ["Content-Disposition", "attachment;handling=required;filename=smime.p7s"],
-    ],
-    await signDetached(content, signer),
-  );
-  const outer = serializeMultipart([content, signature], random);
-  const type = `${SIGNED};protocol="${SIGNATURE_TYPE}";micalg=sha-256;boundary=${outer.boundary}`;
-  return serializeEntity([["Content-Type", type]], outer.body);
+  const sdpPart = serializeEntity([["Content-Type", SDP]], sdp);
+  const content = serializeMixed([sipfragPart(sipfrag), sdpPart], random);
+  return signContent({ content, signer, random });
 }
 
 /**
@@ -87,49 +65,16 @@ export async function verifySignedEntity(request: {
   readonly now: Millis;
 }): Promise<VerifiedEntity> {
   const { entity, anchors, now } = request;
-  const { content, signature } = asBody(() => splitSigned(parseEntity(entity)));
-  const { signer, others } = await verifyDetached(content.octets, signature);
+  const { content, signer, others } = await verifyContent(entity);
   await verifyChain({ certificate: signer, intermediates: others, anchors, now });
   const { sipfrag, sdp } = asBody(() => splitContent(content));
   return { signer: { certificate: signer.encoded, uris: signer.uris }, sipfrag, sdp };
 }
 
-function splitSigned(entity: MimeEntity): { content: MimeEntity; signature: Buffer } {
-  const { type, parameters } = entity.contentType;
-  if (type !== SIGNED || parameters.get("protocol")?.toLowerCase() !== SIGNATURE_TYPE)
-    throw new ProtocolError("ERR_SIGNATURE_MISSING", "content is not signed");
-  const [content, signature, ...more] = partsOf(entity);
-  if (content === undefined || signature === undefined || more.length > 0)
-    throw new ProtocolError("ERR_BODY", "content and signature expected");
-  if (signature.contentType.type !== SIGNATURE_TYPE)
-    throw new ProtocolError("ERR_SIGNATURE_MISSING", "content is not signed");
-  return { content, signature: signature.body };
-}
-
 function splitContent(content: MimeEntity): { sipfrag: SipfragRows; sdp: Buffer } {
-  if (content.contentType.type !== MIXED)
-    throw new ProtocolError("ERR_BODY", "not multipart/mixed");
-  const parts = partsOf(content);
+  const parts = mixedPartsOf(content);
   return {
-    sipfrag: parseSipfrag(singlePart(parts, SIPFRAG)),
-    sdp: singlePart(parts, SDP),
+    sipfrag: parseSipfrag(singlePart(parts, SIPFRAG).body),
+    sdp: singlePart(parts, SDP).body,
   };
-}
-
-/** The one part of this type: with two, two readers might believe two things. */
-function singlePart(parts: readonly MimeEntity[], type: string): Buffer {
-  const [part, ...more] = parts.filter(({ contentType }) => contentType.type === type);
-  if (part === undefined || more.length > 0)
-    throw new ProtocolError("ERR_BODY", `one part of ${type} expected`);
-  return part.body;
-}
-
-function asBody<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (isProtocolError(cause, "ERR_MIME_SYNTAX") || isProtocolError(cause, "ERR_MIME_LIMIT"))
-      throw new ProtocolError("ERR_BODY", "content cannot be read", { cause });
-    throw cause;
-  }
 }

@@ -16,6 +16,9 @@ export const OID = {
   rsaesOaep: "1.2.840.113549.1.1.7",
   mgf1: "1.2.840.113549.1.1.8",
   pSpecified: "1.2.840.113549.1.1.9",
+  pbkdf2: "1.2.840.113549.1.5.12",
+  /** id-alg-PWRI-KEK (RFC 3211 §2.3). */
+  passwordWrap: "1.2.840.113549.1.9.16.3.9",
   subjectKeyIdentifier: "2.5.29.14",
 } as const;
 
@@ -90,3 +93,10 @@ export const OAEP_DIGESTS: ReadonlyMap<string, KeyDigest> = new Map([
   ["2.16.840.1.101.3.4.2.1", "sha256"],
 ]);
 export const SHA256_OID = "2.16.840.1.101.3.4.2.1";
+
+/** Pseudo-random functions of PBKDF2 (RFC 8018 appendix B.1); we write the second. */
+export const PASSWORD_DIGESTS: ReadonlyMap<string, KeyDigest> = new Map([
+  ["1.2.840.113549.2.7", "sha1"],
+  ["1.2.840.113549.2.9", "sha256"],
+]);
+export const HMAC_SHA256_OID = "1.2.840.113549.2.9";

@@ -23,20 +23,34 @@ import { openKeyAgree } from "./key-agreement.ts";
 import { openKeyTransport } from "./key-transport.ts";
 import { unwrapKey } from "./key-wrap.ts";
 import type { CmsMessage } from "./message.ts";
+import { openPasswordEntry } from "./password-recipient.ts";
 import type {
   KekEntry,
   KeyAgreeEntry,
   KeyTransportEntry,
+  PasswordEntry,
   RecipientEntry,
 } from "./recipient-info.ts";
 
-export type Holder =
+/** Most password entries of one message that are tried: none says whose it is. */
+export const PASSWORD_MAX_ENTRIES = 2;
+
+/** Holds a key that an entry can name. */
+export type KeyHolder =
   | {
       readonly kind: "certificate";
       readonly certificate: Uint8Array;
       readonly privateKey: KeyObject;
     }
   | { readonly kind: "kek"; readonly keyIdentifier: Uint8Array; readonly kek: Secret };
+
+/** Whoever can open a message: by a key, or by a password of which a key is derived. */
+export type Holder = KeyHolder | { readonly kind: "password"; readonly password: Secret };
+
+export interface OpenedEnvelope {
+  readonly content: Buffer;
+  readonly firstKey: FirstKey;
+}
 
 export type Envelope = Extract<CmsMessage, { recipients: readonly RecipientEntry[] }>;
 export type EncryptedData = Extract<CmsMessage, { kind: "encrypted" }>;
@@ -52,28 +66,32 @@ export const isEnvelopeFor = (envelope: Envelope, identity: CertificateIdentity)
  * Its content must be CBC in EnvelopedData and GCM in AuthEnvelopedData.
  * @throws ProtocolError `ERR_CMS_NO_RECIPIENT` if none does; else `ERR_CMS_DECRYPT`, always alike.
  */
-export function openEnvelope(
-  envelope: Envelope,
-  holder: Holder,
-): { readonly content: Buffer; readonly firstKey: FirstKey } {
+export function openEnvelope(envelope: Envelope, holder: KeyHolder): OpenedEnvelope {
   const unwrap = findUnwrap(envelope, holder);
-  if (unwrap === undefined)
-    throw new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");
-  let key: Buffer | undefined;
-  try {
-    const sealed = readEncryptedContent(envelope.contentInfo);
-    const { cipher } = sealed;
-    key = unwrap();
-    if (key.length !== CONTENT_CIPHERS[cipher].keyBytes) throw new RangeError("length of key");
-    const content = openContent(envelope, sealed, key);
-    const cek = new Secret(key);
-    const { reference } = envelope;
-    return { content, firstKey: reference ? { cek, cipher, reference } : { cek, cipher } };
-  } catch {
-    throw decryptFailure();
-  } finally {
-    key?.fill(0);
+  if (unwrap === undefined) throw notForHolder();
+  return openWith(envelope, unwrap);
+}
+
+/**
+ * Opens an envelope by the first of these holders for whom it has an entry; no other is tried.
+ * A password may fit any password entry: the first `PASSWORD_MAX_ENTRIES` are tried in turn.
+ * @throws ProtocolError `ERR_CMS_NO_RECIPIENT` if none has one; else `ERR_CMS_DECRYPT`, always alike.
+ */
+export async function openEnvelopeForAny(
+  envelope: Envelope,
+  holders: readonly Holder[],
+): Promise<OpenedEnvelope & { readonly holder: Holder }> {
+  const passwordEntries = envelope.recipients.filter((entry) => entry.kind === "password");
+  for (const holder of holders) {
+    if (holder.kind === "password") {
+      if (passwordEntries.length === 0) continue;
+      const key = await findPasswordKey(passwordEntries, holder.password);
+      return { ...openWith(envelope, () => key), holder };
+    }
+    const unwrap = findUnwrap(envelope, holder);
+    if (unwrap !== undefined) return { ...openWith(envelope, unwrap), holder };
   }
+  throw notForHolder();
 }
 
 /**
@@ -91,6 +109,42 @@ export function openEncryptedData(message: EncryptedData, firstKey: FirstKey): B
   }
 }
 
+/** Unwraps, opens, and keeps the key only if all went well. */
+function openWith(envelope: Envelope, unwrap: () => Buffer): OpenedEnvelope {
+  let key: Buffer | undefined;
+  try {
+    const sealed = readEncryptedContent(envelope.contentInfo);
+    const { cipher } = sealed;
+    key = unwrap();
+    if (key.length !== CONTENT_CIPHERS[cipher].keyBytes) throw new RangeError("length of key");
+    const content = openContent(envelope, sealed, key);
+    const cek = new Secret(key);
+    const { reference } = envelope;
+    return { content, firstKey: reference ? { cek, cipher, reference } : { cek, cipher } };
+  } catch {
+    throw decryptFailure();
+  } finally {
+    key?.fill(0);
+  }
+}
+
+async function findPasswordKey(
+  entries: readonly PasswordEntry[],
+  password: Secret,
+): Promise<Buffer> {
+  for (const entry of entries.slice(0, PASSWORD_MAX_ENTRIES)) {
+    try {
+      return await openPasswordEntry(entry, password);
+    } catch {
+      // Of another password, or not of our kind: the next may be.
+    }
+  }
+  throw decryptFailure();
+}
+
+const notForHolder = (): ProtocolError =>
+  new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");
+
 function openContent(envelope: Envelope, sealed: EncryptedContent, cek: Buffer): Buffer {
   switch (envelope.kind) {
     case "enveloped":
@@ -104,7 +158,7 @@ function openContent(envelope: Envelope, sealed: EncryptedContent, cek: Buffer):
   }
 }
 
-function findUnwrap(envelope: Envelope, holder: Holder): (() => Buffer) | undefined {
+function findUnwrap(envelope: Envelope, holder: KeyHolder): (() => Buffer) | undefined {
   switch (holder.kind) {
     case "certificate": {
       const identity = decodeCertificateIdentity(holder.certificate);

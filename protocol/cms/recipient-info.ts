@@ -7,6 +7,7 @@ import {
   readAlgorithm,
   readBitString,
   readOctetString,
+  readOid,
   readSequence,
   readSmallInteger,
 } from "../der/read.ts";
@@ -45,11 +46,18 @@ export interface KekEntry extends WrappedKey {
   readonly keyIdentifier: Buffer;
 }
 
-/** `other`: a password or a kind of recipient that we do not know. */
+export interface PasswordEntry extends WrappedKey {
+  readonly kind: "password";
+  /** How the password becomes a key; undefined if the peers agreed on that elsewhere. */
+  readonly derivation: AlgorithmIdentifier | undefined;
+}
+
+/** `other`: a kind of recipient that we do not know. */
 export type RecipientEntry =
   | KeyTransportEntry
   | KeyAgreeEntry
   | KekEntry
+  | PasswordEntry
   | { readonly kind: "other" };
 
 /**
@@ -76,6 +84,8 @@ function readRecipientInfo(info: Tlv): readonly RecipientEntry[] {
       return readKeyAgree(info.children);
     case contextTag(2):
       return [readKek(info.children)];
+    case contextTag(3):
+      return [readPassword(info.children)];
     default:
       return [{ kind: "other" }];
   }
@@ -129,6 +139,24 @@ function readKek(fields: readonly Tlv[]): KekEntry {
     algorithm: readAlgorithm(algorithm),
     encryptedKey: readOctetString(encryptedKey),
   };
+}
+
+function readPassword(fields: readonly Tlv[]): PasswordEntry {
+  const [version, ...rest] = fields;
+  expectVersion(version, 0);
+  const derivation = rest[0]?.tag === contextTag(0) ? rest[0].children : undefined;
+  const [algorithm, encryptedKey] = derivation === undefined ? rest : rest.slice(1);
+  return {
+    kind: "password",
+    derivation: derivation && readAlgorithmFields(derivation),
+    algorithm: readAlgorithm(algorithm),
+    encryptedKey: readOctetString(encryptedKey),
+  };
+}
+
+/** AlgorithmIdentifier under an implicit tag. */
+function readAlgorithmFields([oid, parameters]: readonly Tlv[]): AlgorithmIdentifier {
+  return { oid: readOid(oid), parameters };
 }
 
 function expectVersion(version: Tlv | undefined, expected: number): void {

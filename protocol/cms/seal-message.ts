@@ -1,5 +1,5 @@
 /**
- * Seals content: for recipients by certificate or shared key (RFC 5652 §6, RFC 5083), or under
+ * Seals content: for recipients by certificate, shared key or password (RFC 5652 §6, RFC 5083), or under
  * a key that the peer already holds (RFC 5652 §8). Pure: random octets are an argument.
  */
 import {
@@ -28,13 +28,15 @@ import { encodeKeyAgree } from "./key-agreement.ts";
 import { encodeKeyTransport } from "./key-transport.ts";
 import { wrapKey } from "./key-wrap.ts";
 import { encodeMessage } from "./message.ts";
+import { encodePasswordRecipient, type PasswordRecipient } from "./password-recipient.ts";
 import { CMS_MAX_RECIPIENTS } from "./recipient-info.ts";
 
 export type Recipient =
   /** DER certificate with a P-256 or RSA key. */
   | { readonly kind: "certificate"; readonly certificate: Uint8Array }
   /** A key that the recipient knows by this identifier; 16 or 32 octets. */
-  | { readonly kind: "kek"; readonly keyIdentifier: Uint8Array; readonly kek: Secret };
+  | { readonly kind: "kek"; readonly keyIdentifier: Uint8Array; readonly kek: Secret }
+  | PasswordRecipient;
 
 export interface EnvelopeRequest {
   readonly content: Uint8Array;
@@ -86,15 +88,16 @@ export function sealEncryptedData(
   return encodeMessage(OID.encryptedData, encodeSmallInteger(0), info);
 }
 
-/** Version 2 as soon as an attribute or a recipient of a later version is there (RFC 5652 §6.1). */
+/** Version 3 with a password, else 2 with an attribute or a recipient of a later version (RFC 5652 §6.1). */
 function encodeEnveloped(request: EnvelopeRequest, cek: Secret, infos: readonly Buffer[]): Buffer {
   const { content, cipher, reference, random } = request;
   if (!isCbcCipher(cipher)) throw new TypeError("CBC expected");
   const attributes = reference === undefined ? [] : [encodeAttributes(reference, contextTag(1))];
   const isPlain = attributes.length === 0 && infos.every((info) => info[0] === TAG.sequence);
+  const hasPassword = infos.some((info) => info[0] === contextTag(3));
   return encodeMessage(
     OID.envelopedData,
-    encodeSmallInteger(isPlain ? 0 : 2),
+    encodeSmallInteger(hasPassword ? 3 : isPlain ? 0 : 2),
     encodeSetOf(infos),
     sealCbcContent(cipher, cek.expose(), content, random),
     ...attributes,
@@ -140,6 +143,8 @@ function encodeRecipient(
         encodeOctetString(wrapKey(wrap, recipient.kek.expose(), cek)),
       );
     }
+    case "password":
+      return encodePasswordRecipient(cek, recipient, random);
     default:
       return assertNever(recipient);
   }

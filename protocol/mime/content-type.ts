@@ -31,8 +31,16 @@ export function parseContentType(value: string): ContentType {
     throw new ProtocolError("ERR_MIME_LIMIT", "Content-Type too long");
   const [matched, type] = MEDIA_TYPE.exec(value) ?? [];
   if (matched === undefined || type === undefined) throw syntax();
+  return { type: type.toLowerCase(), parameters: parseParameters(value.slice(matched.length)) };
+}
+
+/**
+ * Parses parameters as they follow a type or a disposition, each from its semicolon on.
+ * @throws ProtocolError `ERR_MIME_SYNTAX`; `ERR_MIME_LIMIT` beyond `CONTENT_TYPE_MAX_PARAMETERS`.
+ */
+export function parseParameters(text: string): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
-  for (let rest = value.slice(matched.length); rest !== ""; ) {
+  for (let rest = text; rest !== ""; ) {
     const [part, name, token, quoted] = PARAMETER.exec(rest) ?? [];
     if (part === undefined || name === undefined || parameters.has(name.toLowerCase()))
       throw syntax();
@@ -41,7 +49,7 @@ export function parseContentType(value: string): ContentType {
       throw new ProtocolError("ERR_MIME_LIMIT", "too many parameters");
     rest = rest.slice(part.length);
   }
-  return { type: type.toLowerCase(), parameters };
+  return parameters;
 }
 
-const syntax = (): ProtocolError => new ProtocolError("ERR_MIME_SYNTAX", "not a Content-Type");
+const syntax = (): ProtocolError => new ProtocolError("ERR_MIME_SYNTAX", "not a header value");

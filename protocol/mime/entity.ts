@@ -62,6 +62,22 @@ export function partsOf(entity: MimeEntity): readonly MimeEntity[] {
   return splitMultipart(entity.body, boundary).map((part) => parseNested(part, depth));
 }
 
+/**
+ * The entity that a SIP body is, whose Content-Type stands among the headers of its message.
+ * @throws ProtocolError `ERR_MIME_SYNTAX`, `ERR_MIME_LIMIT`.
+ */
+export function entityOfBody(body: Uint8Array, contentType: string): MimeEntity {
+  if (body.length > MIME_MAX_BYTES) throw new ProtocolError("ERR_MIME_LIMIT", "entity too long");
+  const octets = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  return {
+    headers: [{ name: "Content-Type", value: contentType }],
+    contentType: parseContentType(contentType),
+    octets,
+    body: octets,
+    depth: 0,
+  };
+}
+
 /** The value of a header row, whatever the case of its name. */
 export function mimeHeaderValue(entity: MimeEntity, name: string): string | undefined {
   const wanted = name.toLowerCase();

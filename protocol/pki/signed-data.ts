@@ -2,15 +2,26 @@
  * Detached SignedData (RFC 5652 §5) by one signer, with signed attributes, over exact octets.
  * Pure, but ECDSA's nonce is OpenSSL's own.
  */
-import type { KeyObject } from "node:crypto";
-import { createHash } from "node:crypto";
+import { createHash, type KeyObject, sign } from "node:crypto";
 import * as asn1js from "asn1js";
 import * as pkijs from "pkijs";
+import { decodeCertificateIdentity } from "../cms/certificate-identity.ts";
+import {
+  encodeAlgorithm,
+  encodeNull,
+  encodeOctetString,
+  encodeOid,
+  encodeSequence,
+  encodeSetOf,
+  encodeSmallInteger,
+  encodeTlv,
+} from "../der/encode.ts";
+import { contextTag } from "../der/tag.ts";
 import { decodeTlv } from "../der/tlv.ts";
 import { ProtocolError } from "../errors.ts";
 import { type Certificate, decodeCertificate, mayBeUsedFor } from "./certificate.ts";
 import { ENGINE, toArrayBuffer } from "./engine.ts";
-import { isAcceptedDigest, isAcceptedSignerSignature } from "./signature-policy.ts";
+import { isAcceptedDigest, isAcceptedSignerSignature, SHA256 } from "./signature-policy.ts";
 
 /** Longest SignedData, in octets. */
 export const SIGNED_DATA_MAX_BYTES = 64 * 1024;
@@ -36,51 +47,60 @@ const CONTENT_TYPE = "1.2.840.113549.1.9.3";
 const MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
 const ID_DATA = pkijs.SignedData.ID_DATA;
 const CMS_SIGNED_DATA = pkijs.ContentInfo.SIGNED_DATA;
+const ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2";
+const SHA256_WITH_RSA = "1.2.840.113549.1.1.11";
+const SHA256_ALGORITHM = encodeAlgorithm(SHA256); // RFC 5754 §2: no parameters
+const VERSION = encodeSmallInteger(1);
 
 /**
- * Signs content by ECDSA P-256 with SHA-256; the signer's certificate goes along.
- * @throws TypeError if the key is not P-256. ProtocolError `ERR_CERTIFICATE`.
+ * Signs content by ECDSA P-256 or RSA PKCS#1, with SHA-256; the signer's certificate goes along.
+ * @param chain DER certificates that go along too, towards an anchor of the reader
+ * @throws TypeError for any other key; RangeError beyond `SIGNED_DATA_MAX_CERTIFICATES`.
+ *   ProtocolError `ERR_CERTIFICATE`.
  */
-export async function signDetached(content: Uint8Array, signer: Identity): Promise<Buffer> {
-  if (signer.privateKey.asymmetricKeyDetails?.namedCurve !== "prime256v1")
-    throw new TypeError("a P-256 key expected");
-  const certificate = decodeCertificate(signer.certificate).parsed;
+export async function signDetached(
+  content: Uint8Array,
+  signer: Identity,
+  chain: readonly Uint8Array[] = [],
+): Promise<Buffer> {
+  const algorithm = signatureAlgorithmOf(signer.privateKey);
+  const { issuer, serialNumber } = decodeCertificateIdentity(signer.certificate);
+  const above = chain.filter((certificate) => !signer.certificate.equals(certificate));
+  const certificates = [signer.certificate, ...above];
+  if (certificates.length > SIGNED_DATA_MAX_CERTIFICATES)
+    throw new RangeError(`at most ${SIGNED_DATA_MAX_CERTIFICATES} certificates expected`);
   const digest = createHash("sha256").update(content).digest();
-  const signedAttrs = new pkijs.SignedAndUnsignedAttributes({
-    type: 0,
-    attributes: [
-      new pkijs.Attribute({
-        type: CONTENT_TYPE,
-        values: [new asn1js.ObjectIdentifier({ value: ID_DATA })],
-      }),
-      new pkijs.Attribute({
-        type: MESSAGE_DIGEST,
-        values: [new asn1js.OctetString({ valueHex: toArrayBuffer(digest) })],
-      }),
-    ],
-  });
-  const signedData = new pkijs.SignedData({
-    encapContentInfo: new pkijs.EncapsulatedContentInfo({ eContentType: ID_DATA }),
-    signerInfos: [
-      new pkijs.SignerInfo({
-        sid: new pkijs.IssuerAndSerialNumber({
-          issuer: certificate.issuer,
-          serialNumber: certificate.serialNumber,
-        }),
-        signedAttrs,
-      }),
-    ],
-    certificates: [certificate],
-  });
-  const key = signer.privateKey.toCryptoKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
-    "sign",
-  ]);
-  await signedData.sign(key as CryptoKey, 0, "SHA-256", undefined, ENGINE);
-  const info = new pkijs.ContentInfo({
-    contentType: CMS_SIGNED_DATA,
-    content: signedData.toSchema(true),
-  });
-  return Buffer.from(info.toSchema().toBER());
+  const attributes = [
+    encodeAttribute(CONTENT_TYPE, encodeOid(ID_DATA)),
+    encodeAttribute(MESSAGE_DIGEST, encodeOctetString(digest)),
+  ];
+  const signature = sign("sha256", encodeSetOf(attributes), signer.privateKey); // §5.4: a SET OF
+  const signerInfo = encodeSequence(
+    VERSION,
+    encodeSequence(issuer, serialNumber),
+    SHA256_ALGORITHM,
+    encodeSetOf(attributes, contextTag(0)),
+    algorithm,
+    encodeOctetString(signature),
+  );
+  const signedData = encodeSequence(
+    VERSION,
+    encodeSetOf([SHA256_ALGORITHM]),
+    encodeSequence(encodeOid(ID_DATA)),
+    encodeSetOf(certificates, contextTag(0)),
+    encodeSetOf([signerInfo]),
+  );
+  return encodeSequence(encodeOid(CMS_SIGNED_DATA), encodeTlv(contextTag(0), signedData));
+}
+
+const encodeAttribute = (type: string, value: Buffer): Buffer =>
+  encodeSequence(encodeOid(type), encodeSetOf([value]));
+
+function signatureAlgorithmOf(key: KeyObject): Buffer {
+  if (key.asymmetricKeyType === "rsa") return encodeAlgorithm(SHA256_WITH_RSA, encodeNull());
+  if (key.asymmetricKeyDetails?.namedCurve === "prime256v1")
+    return encodeAlgorithm(ECDSA_WITH_SHA256);
+  throw new TypeError("a P-256 or RSA key expected");
 }
 
 /**

@@ -6,7 +6,7 @@ import { CEK_REFERENCE_MAX_BYTES, CMS_MAX_ATTRIBUTES } from "../../../protocol/c
 import { GCM_MIN_TAG_BYTES } from "../../../protocol/cms/encrypted-content.ts";
 import { decodeMessage } from "../../../protocol/cms/message.ts";
 import {
-  type Holder,
+  type KeyHolder,
   openEncryptedData,
   openEnvelope,
 } from "../../../protocol/cms/open-message.ts";
@@ -38,7 +38,7 @@ import {
   message,
 } from "./craft-message.ts";
 
-const HOLDER: Holder = { kind: "kek", keyIdentifier: KEK_ID, kek: new Secret(KEK) };
+const HOLDER: KeyHolder = { kind: "kek", keyIdentifier: KEK_ID, kek: new Secret(KEK) };
 
 function open(octets: Uint8Array, holder = HOLDER): Buffer {
   const decoded = decodeMessage(octets);
@@ -73,7 +73,12 @@ describe("what is opened all the same", () => {
       kekRecipient(),
     ]),
     "a password and an unknown recipient beside ours": enveloped([
-      encodeTlv(contextTag(3), encodeSmallInteger(0)),
+      encodeTlv(
+        contextTag(3),
+        encodeSmallInteger(0),
+        encodeAlgorithm(OID.passwordWrap),
+        encodeOctetString(Buffer.alloc(32)),
+      ),
       encodeTlv(contextTag(4), encodeSmallInteger(0)),
       kekRecipient(),
     ]),

@@ -5,7 +5,7 @@ import { AES256_WRAP, OID } from "../../../protocol/cms/algorithms.ts";
 import { decodeCertificateIdentity } from "../../../protocol/cms/certificate-identity.ts";
 import { wrapKey } from "../../../protocol/cms/key-wrap.ts";
 import { decodeMessage } from "../../../protocol/cms/message.ts";
-import { type Holder, openEnvelope } from "../../../protocol/cms/open-message.ts";
+import { type KeyHolder, openEnvelope } from "../../../protocol/cms/open-message.ts";
 import {
   encodeAlgorithm,
   encodeBitString,
@@ -21,7 +21,7 @@ import type { Identity } from "../../../protocol/pki/signed-data.ts";
 import { makeIdentity } from "../pki/make-identity.ts";
 import { CEK, CONTENT, cbcContent, enveloped, message } from "./craft-message.ts";
 
-function open(octets: Uint8Array, holder: Holder): Buffer {
+function open(octets: Uint8Array, holder: KeyHolder): Buffer {
   const decoded = decodeMessage(octets);
   assert.ok(decoded.kind !== "encrypted");
   return openEnvelope(decoded, holder).content;
@@ -93,7 +93,7 @@ describe("entries for a P-256 certificate", () => {
     );
   }
 
-  const holder = (): Holder => ({ kind: "certificate", ...ec });
+  const holder = (): KeyHolder => ({ kind: "certificate", ...ec });
 
   test("is opened, with and without user keying material", () => {
     assert.deepEqual(open(enveloped([keyAgree()]), holder()), CONTENT);

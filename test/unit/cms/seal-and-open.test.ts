@@ -9,8 +9,8 @@ import { deriveReplyKek } from "../../../protocol/cms/first-key.ts";
 import { encodeKeyAgree } from "../../../protocol/cms/key-agreement.ts";
 import { decodeMessage } from "../../../protocol/cms/message.ts";
 import {
-  type Holder,
   isEnvelopeFor,
+  type KeyHolder,
   openEncryptedData,
   openEnvelope,
 } from "../../../protocol/cms/open-message.ts";
@@ -35,7 +35,7 @@ const random = randomBytes;
 
 type HolderName = "p256" | "rsa" | "kek";
 let recipients: Readonly<Record<HolderName, Recipient>>;
-let holders: Readonly<Record<HolderName, Holder>>;
+let holders: Readonly<Record<HolderName, KeyHolder>>;
 let ec: Identity;
 let rsa: Identity;
 
@@ -60,7 +60,7 @@ before(async () => {
   };
 });
 
-function open(octets: Uint8Array, holder: Holder): ReturnType<typeof openEnvelope> {
+function open(octets: Uint8Array, holder: KeyHolder): ReturnType<typeof openEnvelope> {
   const message = decodeMessage(octets);
   assert.ok(message.kind !== "encrypted");
   return openEnvelope(message, holder);
@@ -169,7 +169,7 @@ describe("recipients", () => {
       recipients: [recipients.kek, recipients.rsa],
       random,
     });
-    const untouched: Holder = {
+    const untouched: KeyHolder = {
       kind: "certificate",
       certificate: ec.certificate,
       get privateKey(): KeyObject {
@@ -190,7 +190,7 @@ describe("recipients", () => {
     const seal = (recipient: Recipient): Buffer =>
       sealEnvelope({ content: CONTENT, cipher: "aes-256-gcm", recipients: [recipient], random })
         .message;
-    const swapped: Holder = {
+    const swapped: KeyHolder = {
       kind: "certificate",
       certificate: ec.certificate,
       privateKey: rsa.privateKey,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { before, describe, test } from "node:test";
 import * as asn1js from "asn1js";
 import fc from "fast-check";
@@ -86,9 +87,23 @@ describe("a detached signature", () => {
     await assert.rejects(verifyDetached(CONTENT, await signDetached(CONTENT, forged)), isRefused);
   });
 
-  test("is made with a P-256 key only", async () => {
+  test("is made with an RSA key too, and brings the chain along, the signer once", async () => {
     const rsa = await makeIdentity({ issuer: authority, keyType: "rsa" });
-    await assert.rejects(signDetached(CONTENT, rsa), TypeError);
+    const chain = [authority.certificate, rsa.certificate];
+    const verified = await verifyDetached(CONTENT, await signDetached(CONTENT, rsa, chain));
+    assert.deepEqual(verified.signer.encoded, rsa.certificate);
+    assert.deepEqual(
+      verified.others.map(({ encoded }) => encoded),
+      [authority.certificate],
+    );
+  });
+
+  test("is made with no other key, and no longer chain than is read", async () => {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+    await assert.rejects(signDetached(CONTENT, { ...alice, privateKey }), TypeError);
+    const chain = Array<Buffer>(SIGNED_DATA_MAX_CERTIFICATES).fill(authority.certificate);
+    await assert.rejects(signDetached(CONTENT, alice, chain), RangeError);
+    await assert.doesNotReject(signDetached(CONTENT, alice, chain.slice(1)));
   });
 
   test("as altered by nothing, verifies", async () => {
