@@ -156,10 +156,26 @@ function leadsTo(
       "authority.certificate",
       "holds certificates of which one did not issue the one before it",
     );
+  else if (isTooDeep([certificate, ...above, ...found.slice(0, 1)]))
+    files.fault(
+      "authority.certificate",
+      "stands deeper than the path length of one above it allows",
+    );
   else if (found.length === 0)
     files.fault("authority.certificate", "leads to none of the anchors of body");
   return (found ?? []).map(({ raw }) => raw);
 }
+
+/** Each authority says how many others may stand between it and whom they certify. */
+const isTooDeep = (row: readonly X509Certificate[]): boolean =>
+  row.some(({ raw }, below) => {
+    const { pathLength } = decodeCertificate(raw);
+    return pathLength !== undefined && pathLength < below - Number(isRepeated(row, below));
+  });
+
+/** An anchor may end the file as well. */
+const isRepeated = (row: readonly X509Certificate[], at: number): boolean =>
+  row.slice(0, at).some((one) => row[at]?.raw.equals(one.raw) === true);
 
 function issuerWarnings({ certificate }: Certified, { notAfter }: Certificate): readonly string[] {
   const daysLeft = Math.floor((notAfter - Date.now()) / DAY_MS);

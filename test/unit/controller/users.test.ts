@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { PassThrough } from "node:stream";
 import { after, test } from "node:test";
 import type { User } from "../../../controller/core/users.ts";
@@ -87,6 +88,26 @@ for (const [option, ending] of KINDS) {
     assert.equal(store.find("sip:eve@example.com"), undefined);
   });
 
+  test(`${option}: a shared key is kept out of sight, and may be of 16 or 32 octets only`, async () => {
+    const file = newFile(ending);
+    const key = newFile("key");
+    const digits = "0123456789ABCDEF".repeat(4);
+    writeFileSync(key, `${digits}\n`);
+    const add = ["add", ALICE, option, file, "--no-password", "--shared-key", key];
+    assert.deepEqual(await run(add), { code: 0, out: "", err: "" });
+    const alice = UserStore.open(sourcesOf(option, file)).find(ALICE);
+    assert.deepEqual(alice?.sharedKey?.expose(), Buffer.from(digits, "hex"));
+    const { out } = await run(["list", option, file]);
+    assert.equal(out, `${ALICE}  certificate only, shared key, 10 calls at a time\n`);
+    for (const wrong of [digits.slice(2), "", "no key"]) {
+      writeFileSync(key, wrong);
+      const refused = await run([...add, "--replace"]);
+      assert.equal(refused.code, 64);
+      assert.match(refused.err, /32 or 64 hexadecimal digits|cannot be read/);
+    }
+    assert.equal((await run([...add.slice(0, -1), newFile("key"), "--replace"])).code, 64);
+  });
+
   test(`${option}: the password stands nowhere, and strangers cannot read the file`, async () => {
     const file = newFile(ending);
     await run(["add", ALICE, option, file], "Zanzibar\n");
@@ -135,6 +156,18 @@ for (const [option, ending] of KINDS) {
     assert.throws(() => UserStore.open(sourcesOf(option, file, [ROW])), /stands there twice/);
   });
 }
+
+test("a database of before shared keys is taken over", async () => {
+  const file = newFile("db");
+  await run(["add", ALICE, "--database", file], "Zanzibar\n");
+  const old = new DatabaseSync(file);
+  old.exec("ALTER TABLE users DROP COLUMN shared_key; PRAGMA user_version = 1");
+  old.close();
+  const store = UserStore.open(sourcesOf("--database", file));
+  assert.notEqual(store.find(ALICE)?.ha1?.sha256, undefined);
+  assert.equal(store.find(ALICE)?.sharedKey, undefined);
+  assert.equal(UserStore.open(sourcesOf("--database", file)).size, 1);
+});
 
 test("without a book the configuration's users are all", () => {
   const store = UserStore.open({ rows: [ROW], domains: ["example.com"], mustRecord: true });
