@@ -23,6 +23,8 @@ export type ProtocolErrorCode =
   | "ERR_SIGNATURE"
   | "ERR_SIGNATURE_MISSING"
   | "ERR_CERTIFICATE"
+  | "ERR_CERTIFICATE_REQUEST"
+  | "ERR_CRL"
   | "ERR_BODY"
   // sdp, sdes
   | "ERR_SDP_SYNTAX"

@@ -3,7 +3,7 @@
  */
 import { isProtocolError } from "../../protocol/errors.ts";
 import { type Address, parseAddress } from "../../protocol/net/address.ts";
-import type { AlternativeName } from "../../protocol/pki/issue-certificate.ts";
+import type { AlternativeName } from "../../protocol/pki/general-name.ts";
 
 export interface AuthorityRequest {
   /** SIP domain whose authority this is. */

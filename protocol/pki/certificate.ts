@@ -2,24 +2,33 @@
  * X.509 certificates as we use them (RFC 5280): names in subjectAltName, key usage, dates. Pure.
  * Reading one verifies nothing.
  */
-import { type KeyObject, X509Certificate } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import * as pkijs from "pkijs";
-import { decodeTlv } from "../der/tlv.ts";
+import {
+  expectTag,
+  readBitString,
+  readOctetString,
+  readOid,
+  readSequence,
+  readSmallInteger,
+} from "../der/read.ts";
+import { contextTag, TAG } from "../der/tag.ts";
+import { decodeTlv, type Tlv } from "../der/tlv.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
 import { toArrayBuffer } from "./engine.ts";
+import {
+  EXTENSION,
+  type Extension,
+  extensionValue,
+  readBoolean,
+  readExtensions,
+} from "./extension.ts";
+import { NAME_TAG, readNameText } from "./general-name.ts";
+import { readTime } from "./time.ts";
 
 /** Longest certificate, in octets. */
 export const CERTIFICATE_MAX_BYTES = 16 * 1024;
-
-export const EXTENSION = {
-  subjectKeyIdentifier: "2.5.29.14",
-  keyUsage: "2.5.29.15",
-  subjectAltName: "2.5.29.17",
-  basicConstraints: "2.5.29.19",
-  authorityKeyIdentifier: "2.5.29.35",
-  extendedKeyUsage: "2.5.29.37",
-} as const;
 
 export type KeyUsage =
   | "digitalSignature"
@@ -40,6 +49,11 @@ export const KEY_USAGE_BITS: Readonly<Record<KeyUsage, number>> = {
 export interface Certificate {
   /** The DER encoding as received. */
   readonly encoded: Buffer;
+  /** Hexadecimal, lower case, without the octet that only holds the sign. */
+  readonly serial: string;
+  /** The encoded Names. */
+  readonly issuerName: Buffer;
+  readonly subjectName: Buffer;
   readonly publicKey: KeyObject;
   readonly notBefore: Millis;
   readonly notAfter: Millis;
@@ -51,12 +65,16 @@ export interface Certificate {
   readonly pathLength: number | undefined;
   /** Undefined if the certificate restricts nothing. */
   readonly keyUsages: ReadonlySet<KeyUsage> | undefined;
+  /** Object identifiers of extended key usages; undefined if it restricts nothing. */
+  readonly keyPurposes: ReadonlySet<string> | undefined;
+  readonly subjectKeyIdentifier: Buffer | undefined;
+  readonly extensions: ReadonlyMap<string, Extension>;
   readonly criticalExtensions: readonly string[];
+  /** What pkijs makes of it, at the first question: it takes fifty times as long. */
   readonly parsed: pkijs.Certificate;
 }
 
-const URI_NAME = 6;
-const DNS_NAME = 2;
+const NO_EXTENSIONS: ReadonlyMap<string, Extension> = new Map();
 
 /**
  * Decodes a DER certificate.
@@ -66,24 +84,10 @@ export function decodeCertificate(octets: Uint8Array): Certificate {
   try {
     if (octets.length > CERTIFICATE_MAX_BYTES) throw new RangeError("certificate too long");
     const encoded = Buffer.from(octets);
-    decodeTlv(encoded); // bounds depth and count before the general parser recurses
-    const parsed = pkijs.Certificate.fromBER(toArrayBuffer(encoded));
-    const constraints = extensionValue(parsed, EXTENSION.basicConstraints, pkijs.BasicConstraints);
-    return {
-      encoded,
-      publicKey: new X509Certificate(encoded).publicKey,
-      notBefore: parsed.notBefore.value.getTime(),
-      notAfter: parsed.notAfter.value.getTime(),
-      uris: alternativeNames(parsed, URI_NAME),
-      dnsNames: alternativeNames(parsed, DNS_NAME),
-      isAuthority: constraints?.cA ?? false,
-      pathLength: readPathLength(constraints),
-      keyUsages: readKeyUsages(parsed),
-      criticalExtensions: (parsed.extensions ?? [])
-        .filter(({ critical }) => critical)
-        .map(({ extnID }) => extnID),
-      parsed,
-    };
+    const [toBeSigned, , signature, ...rest] = readSequence(decodeTlv(encoded));
+    readBitString(signature);
+    if (rest.length > 0) throw new TypeError("something follows the signature");
+    return readCertificate(encoded, readSequence(toBeSigned));
   } catch (cause) {
     throw new ProtocolError("ERR_CERTIFICATE", "certificate cannot be read", { cause });
   }
@@ -93,52 +97,91 @@ export function decodeCertificate(octets: Uint8Array): Certificate {
 export const mayBeUsedFor = (certificate: Certificate, usage: KeyUsage): boolean =>
   certificate.keyUsages?.has(usage) ?? true;
 
+/** Names a certificate: SHA-256 of its DER, in lower-case hexadecimal. */
+export const fingerprintOf = (certificate: Uint8Array): string =>
+  createHash("sha256").update(certificate).digest("hex");
+
 /** The certificate as text (RFC 7468 §5). */
-export function encodeCertificatePem(certificate: Uint8Array): string {
+export const encodeCertificatePem = (certificate: Uint8Array): string =>
+  encodePem("CERTIFICATE", certificate);
+
+/** Octets as text between lines that say what they are (RFC 7468 §3). */
+export function encodePem(label: string, octets: Uint8Array): string {
   const lines =
-    Buffer.from(certificate)
+    Buffer.from(octets)
       .toString("base64")
       .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 
-function extensionValue<T>(
-  certificate: pkijs.Certificate,
-  oid: string,
-  type: new (...args: never[]) => T,
-): T | undefined {
-  const found = certificate.extensions?.filter(({ extnID }) => extnID === oid) ?? [];
-  if (found.length > 1) throw new TypeError("an extension stands twice"); // §4.2
-  if (found[0] === undefined) return undefined;
-  const value: unknown = found[0].parsedValue;
-  const isRead = value instanceof type && !(value as { parsingError?: string }).parsingError;
-  if (!isRead) throw new TypeError("an extension cannot be read");
-  return value;
+function readCertificate(encoded: Buffer, fields: readonly Tlv[]): Certificate {
+  if (fields[0]?.tag !== contextTag(0)) throw new TypeError("not version 2 or 3"); // §4.1.2.1
+  const [version, serialNumber, , issuer, validity, subject, spki, ...optional] = fields;
+  if (spki === undefined || (version?.content[2] ?? 0) > 2) throw new TypeError("fields missing");
+  const [notBefore, notAfter] = readSequence(validity);
+  const wrapped = optional.find(({ tag }) => tag === contextTag(3));
+  const extensions = wrapped === undefined ? NO_EXTENSIONS : readExtensions(wrapped.children[0]);
+  let parsed: pkijs.Certificate | undefined;
+  return {
+    encoded,
+    serial: readSerialNumber(serialNumber),
+    issuerName: expectTag(issuer, TAG.sequence).encoded,
+    subjectName: expectTag(subject, TAG.sequence).encoded,
+    publicKey: createPublicKey({ key: spki.encoded, format: "der", type: "spki" }),
+    notBefore: readTime(notBefore),
+    notAfter: readTime(notAfter),
+    ...readAlternativeNames(extensionValue(extensions, EXTENSION.subjectAltName)),
+    ...readBasicConstraints(extensionValue(extensions, EXTENSION.basicConstraints)),
+    keyUsages: readKeyUsages(extensionValue(extensions, EXTENSION.keyUsage)),
+    keyPurposes: readKeyPurposes(extensionValue(extensions, EXTENSION.extendedKeyUsage)),
+    subjectKeyIdentifier: readKeyIdentifier(
+      extensionValue(extensions, EXTENSION.subjectKeyIdentifier),
+    ),
+    extensions,
+    criticalExtensions: [...extensions.values()]
+      .filter(({ critical }) => critical)
+      .map(({ oid }) => oid),
+    get parsed() {
+      parsed ??= pkijs.Certificate.fromBER(toArrayBuffer(encoded));
+      return parsed;
+    },
+  };
 }
 
-function alternativeNames(certificate: pkijs.Certificate, nameType: number): readonly string[] {
-  const names = extensionValue(certificate, EXTENSION.subjectAltName, pkijs.AltName)?.altNames;
-  return (names ?? [])
-    .filter(({ type }) => type === nameType)
-    .map(({ value }) => {
-      if (typeof value !== "string" || !/^[!-~]+$/.test(value))
-        throw new TypeError("a name cannot be read");
-      return value;
-    });
+/** A serial number in hexadecimal, as `Certificate.serial`. @throws ProtocolError `ERR_DER_SYNTAX`. */
+export const readSerialNumber = (value: Tlv | undefined): string =>
+  expectTag(value, TAG.integer)
+    .content.toString("hex")
+    .replace(/^00(?=.)/, "");
+
+function readAlternativeNames(value: Tlv | undefined): Pick<Certificate, "uris" | "dnsNames"> {
+  const names = value === undefined ? [] : readSequence(value);
+  const namesOf = (wanted: number): readonly string[] =>
+    names.filter(({ tag }) => tag === wanted).map(readNameText);
+  return { uris: namesOf(NAME_TAG.uri), dnsNames: namesOf(NAME_TAG.dns) };
 }
 
-function readPathLength(constraints: pkijs.BasicConstraints | undefined): number | undefined {
-  const length = constraints?.pathLenConstraint;
-  if (length === undefined) return undefined;
-  if (typeof length !== "number") throw new RangeError("path length out of range");
-  return length;
+function readBasicConstraints(
+  value: Tlv | undefined,
+): Pick<Certificate, "isAuthority" | "pathLength"> {
+  const [first, second] = value === undefined ? [] : readSequence(value);
+  const hasFlag = first?.tag === TAG.boolean;
+  const length = hasFlag ? second : first;
+  return {
+    isAuthority: hasFlag && readBoolean(first),
+    pathLength: length === undefined ? undefined : readSmallInteger(length),
+  };
 }
 
-function readKeyUsages(certificate: pkijs.Certificate): ReadonlySet<KeyUsage> | undefined {
-  const extension = certificate.extensions?.find(({ extnID }) => extnID === EXTENSION.keyUsage);
-  if (extension === undefined) return undefined;
-  const { content } = decodeTlv(extension.extnValue.valueBlock.valueHexView);
-  const octet = content[1] ?? 0; // the first octet counts unused bits
+function readKeyUsages(value: Tlv | undefined): ReadonlySet<KeyUsage> | undefined {
+  if (value === undefined) return undefined;
+  const octet = expectTag(value, TAG.bitString).content[1] ?? 0; // the first counts unused bits
   const usages = Object.keys(KEY_USAGE_BITS) as KeyUsage[];
   return new Set(usages.filter((usage) => (octet & (0x80 >> KEY_USAGE_BITS[usage])) !== 0));
 }
+
+const readKeyPurposes = (value: Tlv | undefined): ReadonlySet<string> | undefined =>
+  value === undefined ? undefined : new Set(readSequence(value).map(readOid));
+
+const readKeyIdentifier = (value: Tlv | undefined): Buffer | undefined =>
+  value === undefined ? undefined : readOctetString(value);

@@ -4,8 +4,9 @@
  */
 import { ProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
-import { type Certificate, decodeCertificate, EXTENSION, mayBeUsedFor } from "./certificate.ts";
+import { type Certificate, decodeCertificate, mayBeUsedFor } from "./certificate.ts";
 import { ENGINE } from "./engine.ts";
+import { EXTENSION } from "./extension.ts";
 import { isAcceptedKey, isAcceptedSignature } from "./signature-policy.ts";
 
 /** Most authorities between a certificate and its anchor. */

@@ -1,6 +1,7 @@
 /**
  * Date: `Fri, 20 Jun 2003 13:02:03 GMT` (RFC 3261 §20.17), without asking anybody's clock. Pure.
  */
+import { DAY_MS, daysSinceEpoch } from "../calendar.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
 
@@ -8,7 +9,6 @@ const DAYS = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"] as const; // 1 Ja
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 const SYNTAX =
   /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d{2}) (\w{3}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT$/;
-const DAY_MS = 86_400_000;
 
 /**
  * Parses a SIP date.
@@ -39,15 +39,6 @@ export function serializeSipDate(at: Millis): string {
 }
 
 const twoDigits = (value: number): string => String(Math.floor(value)).padStart(2, "0");
-
-/** Days of the Gregorian calendar, counted in years that begin in March. */
-function daysSinceEpoch(year: number, month: number, day: number): number {
-  const shifted = month > 2 ? year : year - 1;
-  const monthFromMarch = (month + 9) % 12;
-  const dayOfYear = Math.floor((153 * monthFromMarch + 2) / 5) + day - 1;
-  const leapDays = Math.floor(shifted / 4) - Math.floor(shifted / 100) + Math.floor(shifted / 400);
-  return shifted * 365 + leapDays + dayOfYear - 719_468;
-}
 
 function civilDate(days: number): { year: number; month: number; day: number } {
   let year = 1970 + Math.floor(days / 366);

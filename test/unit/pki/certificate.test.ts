@@ -8,11 +8,11 @@ import { isProtocolError } from "../../../protocol/errors.ts";
 import {
   CERTIFICATE_MAX_BYTES,
   decodeCertificate,
-  EXTENSION,
   encodeCertificatePem,
   mayBeUsedFor,
 } from "../../../protocol/pki/certificate.ts";
 import { ENGINE } from "../../../protocol/pki/engine.ts";
+import { EXTENSION } from "../../../protocol/pki/extension.ts";
 import { issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
 import type { Identity } from "../../../protocol/pki/signed-data.ts";
 import { makeAuthority, makeIdentity, NOT_AFTER, NOT_BEFORE } from "./make-identity.ts";

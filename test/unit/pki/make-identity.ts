@@ -2,7 +2,8 @@
  * Certificates for tests: one authority and whom it names. Keys are made anew in each process.
  */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { type AlternativeName, issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
+import type { AlternativeName } from "../../../protocol/pki/general-name.ts";
+import { issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
 import type { Identity } from "../../../protocol/pki/signed-data.ts";
 
 export const NOT_BEFORE = new Date("2030-01-01T00:00:00Z");

@@ -1,11 +1,8 @@
 /** Certificates for the transport tests, made anew each time. */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { encodeCertificatePem } from "../../../protocol/pki/certificate.ts";
-import {
-  type AlternativeName,
-  type Issuer,
-  issueCertificate,
-} from "../../../protocol/pki/issue-certificate.ts";
+import type { AlternativeName } from "../../../protocol/pki/general-name.ts";
+import { type Issuer, issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
 import type { SipTlsSetting } from "../../../runtime/sip-transport-tls.ts";
 
 const HOUR_MS = 3_600_000;
