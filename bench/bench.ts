@@ -15,6 +15,11 @@ const BENCHES: Readonly<
     summary: "one pinhole open and shut: the agent's long-lived nft beside one nft a change",
     load: async () => (await import("./pinhole.ts")).benchPinhole,
   },
+  register: {
+    summary:
+      "registrations with a certificate: a controller on one core beside its signatures alone",
+    load: async () => (await import("./register.ts")).benchRegister,
+  },
   sip: {
     summary: "CPU time of a call through a stateful proxy: the controller beside Kamailio",
     load: async () => (await import("./sip.ts")).benchSip,

@@ -1,0 +1,139 @@
+/**
+ * Registrations with issuance: a running controller with `[state]` and `[authority]` on disk, pinned
+ * to one processor with all its threads, beside the limit that `openssl speed` finds on the same
+ * processor. In P-256 authority, controller and phones have P-256 keys, in RSA all have RSA-2048.
+ *
+ * One registration, all of it in the controller: read from TCP and parsed; digest (SHA-256) checked;
+ * the AuthEnvelopedData opened with the controller's key; the PKCS#10's own signature verified; the
+ * certificate issued and recorded in SQLite; the binding stored in SQLite; the 200 sealed under the
+ * request's first key, signed, written. The phone's part is done before the clock starts.
+ *
+ * The limit counts the signatures that this needs and nothing else: **two made** (the certificate by
+ * the authority, the 200 by the controller) and **one verified** (the request, by the phone's key):
+ * 1 / (2 / signs a second + 1 / verifies a second). The private-key operation that opens the
+ * envelope (ECDH, RSA-OAEP) is no signature and not in it, though it costs about as much as one.
+ *
+ * `perSecond` with 16 registrations of different users under way; `p99Ms` one after the other, as
+ * the phone sees it. Figures are medians over rounds, in each of which all contenders had their turn.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LabProcess } from "../lab/lab-process.ts";
+import { programArgv } from "../lab/program-argv.ts";
+import { median, rounded } from "./interleave.ts";
+import { makeRegistrar, type Registrar } from "./registrar-site.ts";
+import { RegistrationLoad } from "./registration-load.ts";
+
+const ROUNDS = 5;
+/** Of each contender in each round. */
+const REGISTRATIONS = 400;
+const SEQUENTIAL = 150;
+/** Outside the figures: code gets compiled. */
+const WARM_UP = 1200;
+const IN_FLIGHT = 16;
+const CPU = "0";
+const READY_TIMEOUT_MS = 60_000;
+
+const KINDS = ["p256", "rsa2048"] as const;
+type Kind = (typeof KINDS)[number];
+type Figures = Readonly<Record<Kind, number>>;
+
+interface Round {
+  readonly perSecond: Figures;
+  readonly p99Ms: Figures;
+  readonly limit: Figures;
+}
+
+export async function benchRegister(): Promise<object> {
+  const directory = mkdtempSync(join(tmpdir(), "keyhole-bench-"));
+  const running: LabProcess[] = [];
+  const loads: Partial<Record<Kind, RegistrationLoad>> = {};
+  try {
+    for (const kind of KINDS) {
+      const site = await makeRegistrar(join(directory, kind), kind);
+      running.push(await startPinned(site));
+      const load = await RegistrationLoad.open(site);
+      loads[kind] = load;
+      await load.run(WARM_UP, IN_FLIGHT);
+    }
+    const { p256, rsa2048 } = loads;
+    if (p256 === undefined || rsa2048 === undefined) throw new TypeError("both were opened");
+    const rounds: Round[] = [];
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      rounds.push(await measureRound({ p256, rsa2048 }));
+      process.stderr.write(`\rround ${round} of ${ROUNDS}${round === ROUNDS ? "\n" : ""}`);
+    }
+    return summarise(rounds);
+  } finally {
+    for (const load of Object.values(loads)) load.close();
+    await Promise.all(running.map((program) => program.stop()));
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function startPinned({ configFile }: Registrar): Promise<LabProcess> {
+  const argv = programArgv(["controller", "--config", configFile]);
+  const child = spawn("taskset", ["--cpu-list", CPU, ...argv], {
+    cwd: "/",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const controller = new LabProcess("controller", child);
+  await controller.event({ msg: "ready" }, READY_TIMEOUT_MS);
+  return controller;
+}
+
+async function measureRound(loads: Readonly<Record<Kind, RegistrationLoad>>): Promise<Round> {
+  const limit = signatureLimit();
+  const perSecond = { p256: 0, rsa2048: 0 };
+  const p99Ms = { p256: 0, rsa2048: 0 };
+  for (const kind of KINDS) {
+    const busy = await loads[kind].run(REGISTRATIONS, IN_FLIGHT);
+    perSecond[kind] = (REGISTRATIONS * 1000) / busy.tookMs;
+    const calm = await loads[kind].run(SEQUENTIAL, 1);
+    p99Ms[kind] = percentile(calm.latenciesMs, 0.99);
+  }
+  return { perSecond, p99Ms, limit };
+}
+
+/** By algorithm: registrations a second, if they were made of their signatures alone. */
+function signatureLimit(): Figures {
+  const speed = ["openssl", "speed", "-seconds", "1", "-mr", "ecdsap256", "rsa2048"];
+  const { status, stdout, stderr } = spawnSync("taskset", ["--cpu-list", CPU, ...speed], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`openssl speed: ${stderr}`);
+  // +F4 ECDSA, +F2 RSA: `:index:bits:signs a second:verifies a second`
+  const limitOf = (mark: string, bits: string): number => {
+    const row = new RegExp(`^\\+${mark}:\\d+:${bits}:([\\d.]+):([\\d.]+)$`, "m").exec(stdout);
+    const [signs, verifies] = [Number(row?.[1]), Number(row?.[2])];
+    return 1 / (2 / signs + 1 / verifies);
+  };
+  return { p256: limitOf("F4", "256"), rsa2048: limitOf("F2", "2048") };
+}
+
+function summarise(rounds: readonly Round[]): object {
+  const medians = (pick: (round: Round) => Figures): Figures => ({
+    p256: rounded(median(rounds.map((round) => pick(round).p256))),
+    rsa2048: rounded(median(rounds.map((round) => pick(round).rsa2048))),
+  });
+  const ratio = (kind: Kind) => (round: Round) => round.perSecond[kind] / round.limit[kind];
+  const told = {
+    p99Ms: medians(({ p99Ms }) => p99Ms),
+    limitPerSecond: medians(({ limit }) => limit),
+  };
+  process.stdout.write(`${JSON.stringify(told)}\n`);
+  return {
+    perSecond: medians(({ perSecond }) => perSecond),
+    ofLimit: {
+      p256: rounded(median(rounds.map(ratio("p256")))),
+      rsa2048: rounded(median(rounds.map(ratio("rsa2048")))),
+    },
+  };
+}
+
+function percentile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+}
