@@ -19,7 +19,8 @@ import type { CarrierSetting, Settle } from "./sip-transport-carrier.ts";
 import { type ConnectionLimits, SipConnection } from "./sip-transport-connection.ts";
 import {
   type ClientCertificates,
-  peerIdentities,
+  type PeerProof,
+  peerProof,
   type SipTlsSetting,
   tlsClientOptions,
   tlsServerOptions,
@@ -129,7 +130,7 @@ export class StreamTransport {
       if (!this.#admission.admit(socket)) {
         this.#noteRefused();
         socket.destroy();
-      } else if (transport === "tcp") this.#accept("tcp", socket, () => []);
+      } else if (transport === "tcp") this.#accept("tcp", socket, noProof);
     });
   }
 
@@ -147,7 +148,7 @@ export class StreamTransport {
     const ask = clientCertificates ?? tls.clientCertificates;
     const options = tlsServerOptions(tls, ask, this.#setting.limits.handshakeTimeoutMs);
     const server = createTlsServer(options, (socket) =>
-      this.#accept("tls", socket, () => peerIdentities(socket)),
+      this.#accept("tls", socket, () => peerProof(socket, this.#requireTls())),
     );
     this.#tlsServers.push({ server, ask });
     return server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
@@ -156,8 +157,8 @@ export class StreamTransport {
     });
   }
 
-  #accept(transport: StreamKind, socket: Socket, identities: () => readonly string[]): void {
-    const peer = peerOf(transport, socket, identities);
+  #accept(transport: StreamKind, socket: Socket, proofOf: () => PeerProof): void {
+    const peer = peerOf(transport, socket, proofOf);
     if (peer === undefined || socket.destroyed || this.#closing) {
       socket.on("error", () => undefined);
       socket.destroy();
@@ -194,8 +195,8 @@ export class StreamTransport {
     socket.once("close", () => clearTimeout(timer));
     socket.once(secure ? "secureConnect" : "connect", () => {
       clearTimeout(timer);
-      const kind = secure ? "tls" : "tcp";
-      const peer = peerOf(kind, socket, () => peerIdentities(socket as TLSSocket));
+      const proofOf = () => peerProof(socket as TLSSocket, this.#requireTls());
+      const peer = secure ? peerOf("tls", socket, proofOf) : peerOf("tcp", socket, noProof);
       if (peer === undefined) flow.connection.close("peer is gone");
       else flow.connection.open(peer);
     });
@@ -257,11 +258,14 @@ export class StreamTransport {
 const targetKey = ({ transport, address, port, serverName, localAddress }: Target): string =>
   `${transport}|${address}|${port}|${serverName ?? address}|${localAddress ?? ""}`.toLowerCase();
 
+const NO_PROOF: PeerProof = { identities: [] };
+const noProof = (): PeerProof => NO_PROOF;
+
 /** Undefined when the peer left before we looked. */
 function peerOf(
   transport: StreamKind,
   { remoteAddress, remotePort, localAddress, localPort }: Socket,
-  identities: () => readonly string[],
+  proofOf: () => PeerProof,
 ): Peer | undefined {
   if (remoteAddress === undefined || remotePort === undefined) return undefined;
   return {
@@ -270,7 +274,7 @@ function peerOf(
     port: remotePort,
     ...(localAddress === undefined ? {} : { localAddress: plainAddress(localAddress) }),
     ...(localPort === undefined ? {} : { localPort }),
-    identities: transport === "tls" ? identities() : [],
+    ...proofOf(),
   };
 }
 

@@ -2,16 +2,27 @@
  * TLS for SIP: both ends' options, who a peer proved to be, and whether a server is the one that
  * was meant (RFC 5922 §7, RFC 3261 §26.3.1). Reads no files.
  */
-import { constants } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import {
   type ConnectionOptions,
   checkServerIdentity,
+  type DetailedPeerCertificate,
   type TLSSocket,
+  type PeerCertificate as TlsCertificate,
   type TlsOptions,
 } from "node:tls";
 import { isProtocolError } from "../protocol/errors.ts";
-import { decodeCertificate } from "../protocol/pki/certificate.ts";
+import { decodeCertificate, fingerprintOf } from "../protocol/pki/certificate.ts";
+import { keyIdOf } from "../protocol/pki/public-key.ts";
+import type { Peer } from "../protocol/sip/flow.ts";
+import { isSipScheme, parseSipUri } from "../protocol/sip/uri.ts";
+import {
+  allAnchors,
+  MAX_INTERMEDIATES,
+  nameRule,
+  type TlsAnchors,
+} from "./sip-transport-anchors.ts";
 
 /**
  * `require`: a client without a verifiable certificate gets no connection. `request`: it gets one,
@@ -19,22 +30,20 @@ import { decodeCertificate } from "../protocol/pki/certificate.ts";
  */
 export type ClientCertificates = "require" | "request" | "none";
 
-export interface SipTlsSetting {
+export interface SipTlsSetting extends TlsAnchors {
   /** PEM: our certificate, and intermediate ones after it. */
   readonly certificate: string | Buffer;
   readonly key: string | Buffer;
-  /** PEM: whom we trust; the system's own list never counts. */
-  readonly anchors: readonly (string | Buffer)[];
   /** For listeners that do not say themselves. */
   readonly clientCertificates: ClientCertificates;
 }
 
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-const common = ({ certificate, key, anchors }: SipTlsSetting): TlsOptions & ConnectionOptions => ({
-  cert: certificate,
-  key,
-  ca: [...anchors],
+const common = (setting: SipTlsSetting): TlsOptions & ConnectionOptions => ({
+  cert: setting.certificate,
+  key: setting.key,
+  ca: allAnchors(setting),
   minVersion: "TLSv1.2",
   // Without tickets every connection shows its certificate anew.
   secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
@@ -58,8 +67,7 @@ export const tlsClientOptions = (
   ...common(setting),
   ...(isIP(serverName) === 0 ? { servername: serverName } : {}),
   rejectUnauthorized: true,
-  checkServerIdentity: (_host, { raw, subjectaltname }) =>
-    serverFault(serverName, raw, subjectaltname),
+  checkServerIdentity: (_host, shown) => serverFault(setting, serverName, shown),
 });
 
 /**
@@ -67,29 +75,64 @@ export const tlsClientOptions = (
  * subjectAltName, as a DNS name, an address, or the URI `sip:serverName` (RFC 5922 §7.1).
  */
 function serverFault(
+  setting: SipTlsSetting,
   serverName: string,
-  raw: Buffer,
-  subjectaltname: string | undefined,
+  shown: TlsCertificate,
 ): Error | undefined {
+  const { raw, subjectaltname } = shown;
   const wanted = serverName.toLowerCase();
+  const mayBear = nameRule(setting, new X509Certificate(raw), () => chainBehind(shown));
+  if (!mayBear(wanted)) return new Error("authority of another domain");
   if (certificateUris(raw).some((uri) => uri.toLowerCase() === `sip:${wanted}`)) return undefined;
   const names = { subject: { C: "", CN: "", L: "", O: "", OU: "", ST: "" }, subjectaltname };
   return checkServerIdentity(serverName, names as Parameters<typeof checkServerIdentity>[1]);
 }
 
-/** SIP URIs of the peer's certificate; none unless its chain was verified. */
-export function peerIdentities(socket: TLSSocket): readonly string[] {
-  if (!socket.authorized) return [];
-  const certificate = socket.getPeerX509Certificate();
-  return certificate === undefined ? [] : certificateUris(certificate.raw);
+const NO_PROOF: PeerProof = { identities: [] };
+
+/** What a connection proved of its peer. */
+export type PeerProof = Pick<Peer, "identities" | "certificate">;
+
+/** SIP URIs of the peer's certificate, and which it is; nothing unless its chain was verified. */
+export function peerProof(socket: TLSSocket, setting: SipTlsSetting): PeerProof {
+  const leaf = socket.authorized ? socket.getPeerX509Certificate() : undefined;
+  if (leaf === undefined) return NO_PROOF;
+  const mayBear = nameRule(setting, leaf, () => chainBehind(socket.getPeerCertificate(true)));
+  return {
+    identities: certificateUris(leaf.raw).filter((uri) => {
+      const host = hostOf(uri);
+      return host !== undefined && mayBear(host);
+    }),
+    certificate: { fingerprint: fingerprintOf(leaf.raw), keyId: keyIdOf(leaf.publicKey) },
+  };
+}
+
+/** What stands behind a peer's own certificate, as far as its names go. */
+function chainBehind(shown: TlsCertificate | DetailedPeerCertificate): readonly X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let last = shown;
+  while ("issuerCertificate" in last && chain.length < MAX_INTERMEDIATES) {
+    const issuer: DetailedPeerCertificate | undefined = last.issuerCertificate;
+    if (issuer === undefined || issuer === last) break;
+    chain.push(new X509Certificate(issuer.raw));
+    last = issuer;
+  }
+  return chain;
 }
 
 /** What our own reader cannot read names nobody, even if OpenSSL accepted it. */
 function certificateUris(raw: Buffer): readonly string[] {
+  return readable(() => decodeCertificate(raw).uris.filter(isSipScheme)) ?? [];
+}
+
+const hostOf = (uri: string): string | undefined =>
+  readable(() => parseSipUri(uri).host.toLowerCase());
+
+function readable<T>(read: () => T): T | undefined {
   try {
-    return decodeCertificate(raw).uris.filter((uri) => /^sips?:/i.test(uri));
+    return read();
   } catch (error) {
-    if (isProtocolError(error)) return [];
+    if (isProtocolError(error)) return undefined;
     throw error;
   }
 }

@@ -39,6 +39,16 @@ export interface Peer {
   readonly localPort?: number;
   /** URIs of the peer's certificate, only if it was verified (RFC 5922 §7.1). */
   readonly identities: readonly string[];
+  /** The certificate that was verified: what was true of it then may be so no more. */
+  readonly certificate?: PeerCertificate;
+}
+
+/** Names a certificate and its key, as SHA-256 in hexadecimal. */
+export interface PeerCertificate {
+  /** Of its DER. */
+  readonly fingerprint: string;
+  /** Of its SubjectPublicKeyInfo. */
+  readonly keyId: string;
 }
 
 const UDP_FLOW = "udp/";

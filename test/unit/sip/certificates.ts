@@ -7,10 +7,12 @@ import type { SipTlsSetting } from "../../../runtime/sip-transport-tls.ts";
 
 const HOUR_MS = 3_600_000;
 
-async function issue(
+/** One certificate with its key; an authority of its own without an issuer. */
+export async function issue(
   profile: "authority" | "host" | "user",
   alternativeNames: readonly AlternativeName[],
   issuer?: Issuer,
+  pathLength = 0,
 ): Promise<{ certificate: Buffer; issuer: Issuer; pem: string; key: string }> {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const certificate = await issueCertificate(
@@ -22,6 +24,7 @@ async function issue(
       serialNumber: randomBytes(16),
       notBefore: new Date(Date.now() - HOUR_MS),
       notAfter: new Date(Date.now() + HOUR_MS),
+      pathLength,
     },
     issuer ?? { privateKey },
   );
@@ -33,9 +36,9 @@ async function issue(
   };
 }
 
-const uri = (text: string): AlternativeName => ({ kind: "uri", uri: text });
-const dns = (name: string): AlternativeName => ({ kind: "dns", name });
-const LOOPBACK: AlternativeName = { kind: "address", octets: Buffer.from([127, 0, 0, 1]) };
+export const uri = (text: string): AlternativeName => ({ kind: "uri", uri: text });
+export const dns = (name: string): AlternativeName => ({ kind: "dns", name });
+export const LOOPBACK: AlternativeName = { kind: "address", octets: Buffer.from([127, 0, 0, 1]) };
 
 /** A domain: its server, its user Alice, and Mallory, whose authority nobody knows. */
 export async function makeDomain(): Promise<Record<"server" | "alice" | "mallory", SipTlsSetting>> {
