@@ -11,6 +11,7 @@ import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { headerValue, type SipMessage } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Inspection, OpenedBody } from "../core/call-port.ts";
+import { nameOfError } from "./name-of-error.ts";
 
 export interface BodyInspectorSetting {
   readonly holder: Identity;
@@ -35,7 +36,7 @@ export class BodyInspector {
       if (isProtocolError(error)) return { kind: "failed", code: error.code };
       // A call that ended meanwhile has wiped its key; anything else is our fault.
       if (firstKey?.cek.isWiped !== true)
-        this.#setting.log.error({ error: nameOf(error) }, "body inspection");
+        this.#setting.log.error({ error: nameOfError(error) }, "body inspection");
       return { kind: "failed", code: "ERR_BODY" };
     }
   }
@@ -66,9 +67,6 @@ export class BodyInspector {
     return { signer: signer.uris, sipfrag, sdp };
   }
 }
-
-/** Its class alone: a message could quote what was decrypted. */
-const nameOf = (error: unknown) => (error instanceof Error ? error.name : typeof error);
 
 const sealedPart = (message: SipMessage) => ({
   body: message.body,

@@ -117,12 +117,16 @@ const bodyOf = ({ identity, above }: Certified, anchors: readonly Buffer[]): Bod
   anchors,
 });
 
-/** Whom our authority certifies may show that wherever certificates are asked for. */
+/**
+ * Whom our authority certifies may show that wherever certificates are asked for; whom another
+ * domain's does, for names of that domain.
+ */
 function tlsOf({ tls, authority }: Credentials): Pick<Credentials, "tls"> {
   if (tls === undefined || authority === undefined) return {};
-  const { issuer, chain, ownAnchors } = authority;
+  const { issuer, chain, ownAnchors, trust } = authority;
   const own = [issuer.certificate, ...chain, ...ownAnchors].map(encodeCertificatePem);
-  return { tls: { ...tls, anchors: [...tls.anchors, ...own] } };
+  const anchorsByDomain = new Map(trust.map(({ domain, anchors }) => [domain, anchors]));
+  return { tls: { ...tls, anchors: [...tls.anchors, ...own], anchorsByDomain } };
 }
 
 /** One line of SHA-256, of MD5, or of both. */

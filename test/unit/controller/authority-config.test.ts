@@ -128,6 +128,10 @@ test("the credentials of an authority: issuer, chain without root, anchors by do
   assert.deepEqual(warnings, []);
   const tlsAnchors = tls.anchors.map((pem) => new X509Certificate(pem).subject);
   assert.deepEqual(tlsAnchors, ["CN=root", "CN=issuer", "CN=root"]);
+  assert.deepEqual(
+    [...(tls.anchorsByDomain ?? [])],
+    [["biloxi.example.com", [files.der("biloxi")]]],
+  );
 });
 
 test("the root itself may issue, with a warning", () => {
