@@ -3,6 +3,7 @@
  * and which limits hold. Pure data; who signs and who records is no business of the core.
  */
 import type { Millis } from "../../protocol/machine.ts";
+import type { KeyType } from "../../protocol/pki/public-key.ts";
 
 /** What is written down of keys and certificates, read at the moment of the question. */
 export interface AuthorityDirectory {
@@ -12,14 +13,12 @@ export interface AuthorityDirectory {
   isRevoked(certificate: { readonly keyId: string; readonly fingerprint?: string }): boolean;
 }
 
-/** Kinds of keys that a user may have certified. */
-export type UserKeyType = "p256" | "rsa2048" | "rsa3072" | "rsa4096";
-
 export interface AuthorityPolicy {
   readonly directory: AuthorityDirectory;
   /** How far a Date within a body may lie from our own clock, either way. */
   readonly skewMs: Millis;
-  readonly keyTypes: readonly UserKeyType[];
+  /** Of keys that users may be known by. */
+  readonly keyTypes: readonly KeyType[];
   /** Sealed REGISTERs of one user, and certificate queries of one asker. */
   readonly perMinute: { readonly registrations: number; readonly queries: number };
   /** Who is told the location with the certificate; it is in clear there. */

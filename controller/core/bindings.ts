@@ -6,6 +6,7 @@ import type { Millis } from "../../protocol/machine.ts";
 import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import type { FlowId, SipTransport } from "../../protocol/sip/flow.ts";
 import type { Param } from "../../protocol/sip/grammar.ts";
+import { AorIndex } from "./aor-index.ts";
 
 /** Where a REGISTER came from, as the transport saw it. */
 export interface Received {
@@ -68,9 +69,9 @@ export type BindingChange =
 
 export class BindingTable {
   readonly #byAor = new Map<string, ReadonlyMap<string, Binding>>();
-  /** Addresses of record with a binding on the flow. */
-  readonly #byFlow = new Map<FlowId, Set<string>>();
-  /** The earliest end of each user's bindings. */
+  readonly #byFlow = new AorIndex<Binding>(({ flow }) => flow);
+  readonly #byKey = new AorIndex<Binding>(({ certificate }) => certificate?.keyId);
+  /** The earliest end of each user's bindings and certificates. */
   readonly #deadlines = new DeadlineQueue();
   #size = 0;
 
@@ -97,12 +98,16 @@ export class BindingTable {
     }
   }
 
-  /** What leaves the table because its time is over. */
+  /** What leaves the table because its time is over: bindings, and certificates alone. */
   expired(now: Millis): readonly BindingChange[] {
     const changes: BindingChange[] = [];
     for (let aor = this.#deadlines.takeDue(now); aor !== undefined; ) {
-      for (const { key, expiresAt } of this.#byAor.get(aor)?.values() ?? [])
+      for (const binding of this.#all(aor)) {
+        const { key, expiresAt } = binding;
         if (expiresAt <= now) changes.push({ kind: "delete", aor, key });
+        else if (endOf(binding) <= now)
+          changes.push({ kind: "put", binding: withoutCertificate(binding) });
+      }
       aor = this.#deadlines.takeDue(now);
     }
     return changes;
@@ -110,39 +115,46 @@ export class BindingTable {
 
   /** Every binding reached by that flow. */
   onFlow(flow: FlowId): readonly Binding[] {
-    return [...(this.#byFlow.get(flow) ?? [])].flatMap((aor) =>
-      [...(this.#byAor.get(aor)?.values() ?? [])].filter((binding) => binding.flow === flow),
-    );
+    return this.#byFlow
+      .of(flow)
+      .flatMap((aor) => this.#all(aor).filter((binding) => binding.flow === flow));
+  }
+
+  /** Users who are known by that key now. @param keyId SHA-256 of the SPKI, hex */
+  usersOfKey(keyId: string): readonly string[] {
+    return this.#byKey.of(keyId);
+  }
+
+  /** Every binding, of all users. */
+  all(): readonly Binding[] {
+    return [...this.#byAor.keys()].flatMap((aor) => this.#all(aor));
   }
 
   deadline(): Millis | undefined {
     return this.#deadlines.next();
   }
 
+  #all(aor: string): readonly Binding[] {
+    return [...(this.#byAor.get(aor)?.values() ?? [])];
+  }
+
   #replace(aor: string, bindings: ReadonlyMap<string, Binding>): void {
     const before = this.#byAor.get(aor);
-    for (const flow of flowsOf(before)) this.#unlink(flow, aor);
-    for (const flow of flowsOf(bindings)) this.#link(flow, aor);
+    this.#byFlow.replace(aor, before, bindings);
+    this.#byKey.replace(aor, before, bindings);
     this.#size += bindings.size - (before?.size ?? 0);
     if (bindings.size === 0) this.#byAor.delete(aor);
     else this.#byAor.set(aor, bindings);
-    const ends = [...bindings.values()].map(({ expiresAt }) => expiresAt);
+    const ends = [...bindings.values()].map(endOf);
     this.#deadlines.set(aor, ends.length === 0 ? undefined : Math.min(...ends));
-  }
-
-  #link(flow: FlowId, aor: string): void {
-    const aors = this.#byFlow.get(flow) ?? new Set();
-    this.#byFlow.set(flow, aors.add(aor));
-  }
-
-  #unlink(flow: FlowId, aor: string): void {
-    const aors = this.#byFlow.get(flow);
-    aors?.delete(aor);
-    if (aors?.size === 0) this.#byFlow.delete(flow);
   }
 }
 
-const flowsOf = (bindings: ReadonlyMap<string, Binding> | undefined): ReadonlySet<FlowId> =>
-  new Set(
-    [...(bindings?.values() ?? [])].flatMap(({ flow }) => (flow === undefined ? [] : [flow])),
-  );
+/** When something of a binding ends: all of it, or its certificate. */
+const endOf = ({ expiresAt, certificate }: Binding): Millis =>
+  Math.min(expiresAt, certificate?.notAfter ?? expiresAt);
+
+function withoutCertificate(binding: Binding): Binding {
+  const { certificate: _over, ...rest } = binding;
+  return rest;
+}

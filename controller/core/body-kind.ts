@@ -12,7 +12,11 @@ const SEALED: ReadonlySet<string> = new Set(["application/pkcs7-mime", "applicat
 export function bodyKind(message: SipMessage): BodyKind {
   if (message.body.length === 0) return "absent";
   const type = headerValue(message, "Content-Type") ?? "application/sdp";
-  const name = type.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  const name = mediaType(type);
   if (SEALED.has(name)) return "sealed";
   return name === "application/sdp" ? "clear" : "other";
 }
+
+/** Type and subtype of a Content-Type or an Accept value, in lower case. */
+export const mediaType = (value: string): string =>
+  value.split(";", 1)[0]?.trim().toLowerCase() ?? "";

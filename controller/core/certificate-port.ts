@@ -83,6 +83,8 @@ export type CertifyOutcome =
       readonly body: Buffer;
       readonly contentType: string;
     }
+  /** By who had the key first, or had it revoked, while this was on its way. */
+  | { readonly kind: "refused"; readonly reason: "key-of-another" | "key-revoked" }
   | Failed;
 
 export type AskerOutcome =

@@ -7,7 +7,7 @@ import { isForbiddenMediaAddress, parseAddress } from "../../protocol/net/addres
 import type { FlowId, Peer } from "../../protocol/sip/flow.ts";
 import { parseNameAddr, serializeNameAddr } from "../../protocol/sip/name-addr.ts";
 import { parseSipUri, type SipUri, uriParam } from "../../protocol/sip/uri.ts";
-import type { Binding } from "./bindings.ts";
+import type { Binding, BindingCertificate } from "./bindings.ts";
 import { isSameUri } from "./contact-uri.ts";
 import { isSipContact, type RegisterRequest, type RequestedContact } from "./register-request.ts";
 import { canonicalAddress } from "./sip-policy.ts";
@@ -75,10 +75,12 @@ export function newBinding(
     readonly peer: Peer;
     readonly flow: FlowId;
     readonly now: Millis;
+    readonly certificate?: BindingCertificate;
+    readonly hidden?: boolean;
   },
 ): Binding {
   const { aor, callId, cseq, path, direct } = made.register;
-  const { peer, flow, now } = made;
+  const { peer, flow, now, certificate, hidden = false } = made;
   const { uri, params, q, expiresS, instance, regId } = contact;
   const address = canonicalAddress(peer.address);
   return {
@@ -90,6 +92,8 @@ export function newBinding(
     received: { transport: peer.transport, address, port: peer.port },
     addresses: direct ? [address] : [],
     updatedAt: now,
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(hidden ? { hidden } : {}),
   };
 }
 

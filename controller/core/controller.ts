@@ -20,6 +20,7 @@ import { admitCall } from "./call-limits.ts";
 import { CallLinks } from "./call-links.ts";
 import type { CallInput } from "./call-port.ts";
 import { Calls } from "./calls.ts";
+import { CertificateQueries } from "./certificate-queries.ts";
 import type {
   ControllerEffect,
   ControllerInput,
@@ -54,6 +55,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   readonly #calls: Calls;
   readonly #relays: Relays;
   readonly #registrations: Registrations;
+  readonly #queries: CertificateQueries;
   readonly #links: CallLinks;
   readonly #triage: Triage;
   readonly #sender: Sender;
@@ -84,6 +86,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     this.#links = new CallLinks({ dialogs: this.#dialogs, recordingOf });
     const bindingsOf = (aor: string, now: Millis) => this.#registrations.lookup(aor, now);
     this.#triage = new Triage({ site, dialogs: this.#dialogs, bindingsOf });
+    this.#queries = new CertificateQueries({ site, sender: this.#sender, bindingsOf });
   }
 
   /** Calls now known. */
@@ -132,15 +135,19 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "flow-closed":
         return this.#loseFlow(input.flow);
       case "registration-opened":
+        return this.#registrations.opened(input.ref, input.outcome, now);
       case "certified":
+        return this.#registrations.certified(input.ref, input.outcome, now);
       case "asker-verified":
+        return this.#queries.verified(input.ref, input.outcome, now);
       case "answer-signed":
+        return this.#queries.signed(input.ref, input.outcome);
       case "certificates-revoked":
-        return [];
+        return this.#registrations.sweep();
       case "reload":
         this.#rules = input.rules;
         this.#site = siteOf(this.#setting, input.rules, this.#site);
-        return [];
+        return this.#registrations.sweep();
       case "tick":
         return this.#tick(now);
       default:
@@ -150,9 +157,12 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
 
   deadline(): Millis | undefined {
     let earliest = Number.POSITIVE_INFINITY;
-    for (const part of [this.#calls, this.#forwards, this.#dialogs, this.#registrations])
-      earliest = Math.min(earliest, part.deadline() ?? earliest);
+    for (const part of this.#parts) earliest = Math.min(earliest, part.deadline() ?? earliest);
     return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
+  }
+
+  get #parts() {
+    return [this.#calls, this.#forwards, this.#dialogs, this.#registrations, this.#queries];
   }
 
   #request(
@@ -171,6 +181,15 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
         return [this.#sender.answerOptions(received, key)];
       case "register":
         return this.#registrations.register({ received, key, arrival, user: decision.user }, now);
+      case "register-sealed":
+        return this.#registrations.registerSealed(
+          { received, key, arrival, user: decision.user },
+          now,
+        );
+      case "query-certificates": {
+        const { origin, aor } = decision;
+        return this.#queries.begin({ received, key, arrival, origin, aor }, now);
+      }
       case "place":
         return this.#place(received, key, arrival, decision, now);
       case "relay":
@@ -258,6 +277,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
 
   #loseFlow(flow: FlowId): readonly ControllerEffect[] {
     this.#dialogs.closeFlow(flow);
+    this.#queries.dropFlow(flow);
     return this.#registrations.dropFlow(flow);
   }
 
@@ -292,6 +312,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       ...this.#settle(this.#forwards.tick(now), now),
       ...this.#calls.tick(now),
       ...this.#registrations.expire(now),
+      ...this.#queries.expire(now),
     ];
   }
 }
@@ -302,5 +323,6 @@ function siteOf(setting: ControllerSetting, rules: ControllerRules, before?: Sit
   const gatekeeper =
     before?.gatekeeper.with(rules.sip, neighbourhood) ??
     new Gatekeeper({ policy: rules.sip, neighbourhood, nonceKey, random });
-  return { policy: rules.sip, neighbourhood, gatekeeper, media: rules.media };
+  const { media, authority } = rules;
+  return { policy: rules.sip, neighbourhood, gatekeeper, media, authority };
 }

@@ -81,11 +81,12 @@ export interface RefusalParts {
   /** Name of the warning agent. */
   readonly name: string;
   readonly toTag: string;
-  /** DER; goes with 496, so that the sender can seal for us. */
+  /** DER; goes with 493 and 496, so that the sender can seal for us. */
   readonly certificate: Uint8Array;
 }
 
-const PROXY_UNDECIPHERABLE = 496;
+/** RFC 3261 §21.4.27, draft-ietf-sip-e2m-sec-06 §4.1. */
+const UNDECIPHERABLE: ReadonlySet<number> = new Set([493, 496]);
 
 /** The response that refuses a request. */
 export function refusalResponse(
@@ -93,7 +94,7 @@ export function refusalResponse(
   { status, reason, warning, retryAfterS }: Refusal,
   { name, toTag, certificate }: RefusalParts,
 ): SipResponse {
-  const undecipherable = status === PROXY_UNDECIPHERABLE;
+  const undecipherable = UNDECIPHERABLE.has(status);
   const headers: (readonly [string, string])[] = [];
   if (warning !== undefined)
     headers.push(["Warning", serializeWarning({ ...warning, agent: name })]);

@@ -46,7 +46,7 @@ export const refused = (
 /** How often a phone is asked to keep its flow alive (Flow-Timer, RFC 5626 §6). */
 export const FLOW_TIMER_S = 120;
 
-/** The 200: all that is bound now, the best first. */
+/** The 200: all that is bound now, the best first; what came sealed is not told in clear. */
 export function accepted(
   { register, outbound }: Done,
   bindings: readonly Binding[],
@@ -58,7 +58,9 @@ export function accepted(
   return {
     status: 200,
     headers: [
-      ...bindings.map((binding) => row("Contact", contactValue(binding, now))),
+      ...bindings
+        .filter(({ hidden }) => hidden !== true)
+        .map((binding) => row("Contact", contactValue(binding, now))),
       ...(supported.has("path") ? path.map((value) => row("Path", value)) : []),
       ...(outbound && supported.has("outbound") ? flow : []),
       row("Supported", [...OPTION_TAGS].join(", ")),

@@ -7,7 +7,12 @@ import { type FlowId, isReliableHop, type Peer } from "../../protocol/sip/flow.t
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { SipUri } from "../../protocol/sip/uri.ts";
 import { byPreference, reachOf } from "./binding-reach.ts";
-import { type Binding, type BindingChange, BindingTable } from "./bindings.ts";
+import {
+  type Binding,
+  type BindingCertificate,
+  type BindingChange,
+  BindingTable,
+} from "./bindings.ts";
 import {
   contactBytes,
   isBindingOf,
@@ -60,7 +65,22 @@ export interface Registration {
   readonly mayRegister?: (aor: string) => boolean;
   readonly peer: Peer;
   readonly flow: FlowId;
+  /** What the contact is to be known by. */
+  readonly certificate?: BindingCertificate;
+  /** The contact came sealed. */
+  readonly hidden?: boolean;
 }
+
+/** What a REGISTER would do. */
+export type Preview =
+  | Refused
+  | {
+      readonly kind: "done";
+      /** What it would bind, anew or again. */
+      readonly bound: readonly Binding[];
+      /** All that would be bound then, the best first. */
+      readonly bindings: readonly Binding[];
+    };
 
 /** Octets of a contact with its parameters, Path and Call-ID: what a user can make us keep of one. */
 export const MAX_BINDING_BYTES = 4096;
@@ -85,15 +105,36 @@ export class Registrar {
     return this.#table.size;
   }
 
-  /** Answers a REGISTER of a known sender: all that it asks for is done, or nothing. */
-  handle(request: SipRequest, registration: Registration, now: Millis): RegistrarAnswer {
+  /**
+   * Answers a REGISTER of a known sender: all that it asks for is done, or nothing.
+   * @param at when its time begins, if that was told already
+   */
+  handle(
+    request: SipRequest,
+    registration: Registration,
+    now: Millis,
+    at: Millis = now,
+  ): RegistrarAnswer {
     const gone = this.expire(now);
-    const outcome = this.#judge(request, registration, now);
+    const outcome = this.#judge(request, registration, at);
     if (outcome.kind === "refused") return { response: outcome.response, changes: gone };
     this.#table.apply(outcome.changes);
     const bindings = this.lookup(outcome.register.aor, now);
-    const response = accepted(outcome, bindings, now);
+    const response = accepted(outcome, bindings, at);
     return { response, changes: [...gone, ...outcome.changes] };
+  }
+
+  /** What `handle` would do: nothing is changed. */
+  preview(request: SipRequest, registration: Registration, at: Millis): Preview {
+    const outcome = this.#judge(request, registration, at);
+    if (outcome.kind === "refused") return outcome;
+    const { register, changes } = outcome;
+    const after = new Map(this.#table.of(register.aor, at).map((each) => [each.key, each]));
+    for (const change of changes)
+      if (change.kind === "put") after.set(change.binding.key, change.binding);
+      else after.delete(change.key);
+    const bound = changes.flatMap((change) => (change.kind === "put" ? [change.binding] : []));
+    return { kind: "done", bound, bindings: [...after.values()].toSorted(byPreference) };
   }
 
   /** The user's bindings, the one to try first first; `forkGroups` and `reachOf` say how. */
@@ -111,6 +152,18 @@ export class Registrar {
   /** A flow is gone: what was bound to it is reached otherwise, or not at all (RFC 5626 §7). */
   dropFlow(flow: FlowId): readonly BindingChange[] {
     const changes = this.#table.onFlow(flow).map((binding) => put(withoutFlow(binding)));
+    this.#table.apply(changes);
+    return changes;
+  }
+
+  /** Users who are known by that key now. @param keyId SHA-256 of the SPKI, hex */
+  usersOfKey(keyId: string): readonly string[] {
+    return this.#table.usersOfKey(keyId);
+  }
+
+  /** Takes away every binding that is good no more, with its certificate. */
+  drop(isGone: (binding: Binding) => boolean): readonly BindingChange[] {
+    const changes = this.#table.all().filter(isGone).map(remove);
     this.#table.apply(changes);
     return changes;
   }

@@ -1,16 +1,21 @@
 /**
- * The registrar and what it stores: REGISTER of our users, and where they are (RFC 3261 §10). Pure.
+ * The registrar and what it stores: REGISTER of our users, plain and sealed, and where they are
+ * (RFC 3261 §10). Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import type { Binding, BindingChange } from "./bindings.ts";
+import type { Binding } from "./bindings.ts";
+import type { CertifyOutcome, RegistrationOutcome } from "./certificate-port.ts";
+import { isRevoked } from "./certificates-in-service.ts";
+import { CertifiedRegistrations, type SealedRegistering } from "./certified-registrations.ts";
 import type { ControllerEffect } from "./controller-port.ts";
 import { Registrar, type RegistrarLimits } from "./registrar.ts";
 import { respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
+import { stored } from "./stored.ts";
 import type { User } from "./users.ts";
 
 export interface RegistrationsSetting {
@@ -28,16 +33,20 @@ export interface Registering {
 }
 
 export class Registrations {
+  readonly #site: () => Site;
   readonly #sender: Sender;
   readonly #registrar: Registrar;
+  readonly #sealed: CertifiedRegistrations;
 
   constructor({ site, sender, limits = {} }: RegistrationsSetting) {
+    this.#site = site;
     this.#sender = sender;
     this.#registrar = new Registrar({
       limits,
       isUser: (aor) => site().policy.users.find(aor) !== undefined,
       isOwn: (uri) => site().neighbourhood.isOwnUri(uri),
     });
+    this.#sealed = new CertifiedRegistrations({ site, sender, registrar: this.#registrar });
   }
 
   register(
@@ -51,6 +60,30 @@ export class Registrations {
     return [...stored(changes), respond(key, answer)];
   }
 
+  /** A REGISTER with a body that tells more, or all. */
+  registerSealed(sealed: SealedRegistering, now: Millis): readonly ControllerEffect[] {
+    return this.#sealed.begin(sealed, now);
+  }
+
+  opened(ref: string, outcome: RegistrationOutcome, now: Millis): readonly ControllerEffect[] {
+    return this.#sealed.opened(ref, outcome, now);
+  }
+
+  certified(ref: string, outcome: CertifyOutcome, now: Millis): readonly ControllerEffect[] {
+    return this.#sealed.certified(ref, outcome, now);
+  }
+
+  /** Takes away users who are gone and certificates that are revoked, with their locations. */
+  sweep(): readonly ControllerEffect[] {
+    const { policy, authority } = this.#site();
+    const isGone = ({ aor, certificate }: Binding): boolean =>
+      policy.users.find(aor) === undefined ||
+      (authority !== undefined &&
+        certificate !== undefined &&
+        isRevoked(certificate, authority.directory));
+    return stored(this.#registrar.drop(isGone));
+  }
+
   lookup(aor: string, now: Millis): readonly Binding[] {
     return this.#registrar.lookup(aor, now);
   }
@@ -60,17 +93,17 @@ export class Registrations {
   }
 
   dropFlow(flow: FlowId): readonly ControllerEffect[] {
+    this.#sealed.dropFlow(flow);
     return stored(this.#registrar.dropFlow(flow));
   }
 
   expire(now: Millis): readonly ControllerEffect[] {
-    return stored(this.#registrar.expire(now));
+    return [...stored(this.#registrar.expire(now)), ...this.#sealed.expire(now)];
   }
 
   deadline(): Millis | undefined {
-    return this.#registrar.deadline();
+    const ends = [this.#registrar.deadline(), this.#sealed.deadline()];
+    const known = ends.filter((end) => end !== undefined);
+    return known.length === 0 ? undefined : Math.min(...known);
   }
 }
-
-const stored = (changes: readonly BindingChange[]): readonly ControllerEffect[] =>
-  changes.length === 0 ? [] : [{ kind: "store-bindings", changes }];

@@ -23,7 +23,7 @@ export interface Rejection extends Refusal {
 }
 
 export interface SenderSetting {
-  /** Our own host name, and the certificate that goes with 496. */
+  /** Our own host name, and the certificate that goes with 493 and 496. */
   readonly rules: () => Pick<ControllerRules, "sip" | "bodyCertificate">;
   readonly random: (size: number) => Buffer;
 }
@@ -39,16 +39,24 @@ export class Sender {
     return this.#setting.random(TAG_BYTES).toString("hex");
   }
 
-  /** The response of a refusal, 496 with our certificate. */
+  /** The response of a refusal, 493 and 496 with our certificate. */
   refuse(request: SipRequest, key: string, rejection: Rejection): ControllerEffect {
     return respond(key, this.#refusal(request, rejection));
   }
 
-  /** As `refuse`, of a request that never became a call: nothing of it is remembered. */
-  turnAway(request: SipRequest, key: string, rejection: Rejection): readonly ControllerEffect[] {
+  /**
+   * As `refuse`, of a request that never became a call: nothing of it is remembered, unless it had
+   * cost something.
+   */
+  turnAway(
+    request: SipRequest,
+    key: string,
+    rejection: Rejection,
+    forget = true,
+  ): readonly ControllerEffect[] {
     const { status } = rejection;
     const told = { kind: "turned-away", call: callLabel(request), status } as const;
-    return [told, respond(key, this.#refusal(request, rejection), true)];
+    return [told, respond(key, this.#refusal(request, rejection), forget)];
   }
 
   /** To OPTIONS for the proxy itself (RFC 3261 §11.2). */

@@ -2,6 +2,7 @@
  * What a configuration makes of the proxy, replaced as a whole when it is read again. Pure.
  */
 
+import type { AuthorityPolicy } from "./authority-policy.ts";
 import type { Gatekeeper } from "./gatekeeper.ts";
 import type { MediaPolicy } from "./media-policy.ts";
 import type { Neighbourhood } from "./neighbourhood.ts";
@@ -13,4 +14,6 @@ export interface Site {
   readonly gatekeeper: Gatekeeper;
   /** Absent: there is no gateway, and nothing is opened. */
   readonly media: MediaPolicy | undefined;
+  /** Absent: no certificates are given. */
+  readonly authority: AuthorityPolicy | undefined;
 }

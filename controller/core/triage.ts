@@ -4,9 +4,9 @@
  */
 import type { Millis } from "../../protocol/machine.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
-import { inspectionLabels, stripContentId } from "../../protocol/sip/inspection-label.ts";
+import { inspectionLabels } from "../../protocol/sip/inspection-label.ts";
 import { isLoop } from "../../protocol/sip/loop.ts";
-import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
+import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import { uriTarget } from "../../protocol/sip/next-hop.ts";
 import { removeOwnRoute, validateRequest } from "../../protocol/sip/proxy.ts";
@@ -20,14 +20,17 @@ import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
 import type { Binding } from "./bindings.ts";
 import { bodyKind } from "./body-kind.ts";
+import { isCertificateQuery } from "./certificate-query.ts";
 import { type Destination, destinationOf, isEmergencyUri } from "./destination.ts";
 import { challenged, strangerTo, wayToParty } from "./dialog-guard.ts";
 import type { DialogPlace, DialogTable, Leg } from "./dialog-table.ts";
 import { aorOfUri, type Origin } from "./gatekeeper.ts";
 import { privacyFault } from "./identity.ts";
+import { namesBody } from "./labelled-body.ts";
 import { bindingGroups, type RoutePlan, trunkPlan } from "./next-hops.ts";
 import type { Party } from "./party.ts";
 import type { Placing, Relaying } from "./placing.ts";
+import { admitRegister, isPrivate, isSealedRegister } from "./sealed-register.ts";
 import { ALLOWED_METHODS, type Rejection, rejection } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { mayReach } from "./topology.ts";
@@ -52,6 +55,10 @@ export type Decision =
   | { readonly kind: "answer-options" }
   /** REGISTER by one of our users. */
   | { readonly kind: "register"; readonly user: User }
+  /** One whose body counts; without a user it is to be opened before anybody can be asked. */
+  | { readonly kind: "register-sealed"; readonly user: User | undefined }
+  /** OPTIONS that asks for the certificates of one of our users. */
+  | { readonly kind: "query-certificates"; readonly origin: Origin; readonly aor: string }
   | { readonly kind: "place"; readonly placing: Placing }
   | { readonly kind: "relay"; readonly relaying: Relaying }
   | { readonly kind: "in-dialog"; readonly passing: Passing };
@@ -135,6 +142,8 @@ export class Triage {
   #toUser(request: SipRequest, origin: Origin, aor: string, now: Millis): Decision {
     const user = this.#site.policy.users.find(aor);
     if (user === undefined) return reject(404);
+    if (this.#site.authority !== undefined && isCertificateQuery(request))
+      return { kind: "query-certificates", origin, aor };
     const bindings = this.#setting.bindingsOf(aor, now);
     const groups = bindingGroups(bindings, targetOf);
     if (groups.length === 0) return reject(480);
@@ -193,18 +202,14 @@ export class Triage {
   }
 
   #register(request: SipRequest, { peer }: Arrival, now: Millis): Decision {
-    const admission = this.#site.gatekeeper.admit(request, peer, now, "Authorization");
-    switch (admission.kind) {
-      case "user":
-        return { kind: "register", user: admission.user };
-      case "challenge":
-        return reject(
-          401,
-          admission.values.map((value) => ["WWW-Authenticate", value] as const),
-        );
-      default:
-        return reject(403);
-    }
+    const site = this.#site;
+    const isSealed = isSealedRegister(request, site);
+    const isOpenedFirst = isSealed && site.authority !== undefined && isPrivate(request, peer);
+    if (isOpenedFirst && site.neighbourhood.trunkOfPeer(peer) === undefined)
+      return { kind: "register-sealed", user: undefined };
+    const admission = admitRegister(site.gatekeeper, request, peer, now);
+    if (admission.kind === "reject") return admission;
+    return { kind: isSealed ? "register-sealed" : "register", user: admission.user };
   }
 
   #inside(request: SipRequest, arrival: Arrival, now: Millis): Decision {
@@ -257,12 +262,6 @@ const partyOf = (user: User | undefined, addresses: readonly string[]): Party =>
   addresses: [...new Set(addresses)],
   requireSealed: user?.requireSealed ?? false,
 });
-
-/** The body's own Content-ID, where it has one, is among those that the label names. */
-function namesBody(request: SipRequest, cids: readonly string[]): boolean {
-  const contentId = headerValue(request, "Content-ID");
-  return contentId === undefined || cids.includes(stripContentId(contentId));
-}
 
 /** The target of a URI with a numeric host; undefined for what only DNS knows. */
 function targetOf(uri: string): Target | undefined {
