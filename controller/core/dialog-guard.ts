@@ -8,7 +8,7 @@ import {
   parseAddress,
   prefixContains,
 } from "../../protocol/net/address.ts";
-import { type FlowId, isReliableHop, type Target } from "../../protocol/sip/flow.ts";
+import { type FlowId, isReliableHop, type Peer, type Target } from "../../protocol/sip/flow.ts";
 import { firstValue, type SipRequest } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
@@ -29,17 +29,20 @@ export function strangerTo(
   site: Site,
   { set, side, tag }: DialogPlace,
   request: SipRequest,
-  arrival: Arrival,
+  received: Arrival,
   now: Millis,
 ): Rejection | undefined {
+  const peer = site.gatekeeper.believed(received.peer, now);
+  const arrival = { ...received, peer };
   const leg = side === "caller" ? set.caller : set.callees.get(tag);
   if (leg === undefined)
     return set.asked.some((each) => isAt(site, each, arrival)) ? undefined : rejection(403);
-  if (isAt(site, leg, arrival) && isEnough(leg, request, arrival)) return undefined;
+  const isDisowned = peer.certificate !== received.peer.certificate;
+  if (isAt(site, leg, arrival) && isEnough(leg, request, peer, isDisowned)) return undefined;
   const { aor } = leg.whom;
   if (aor === undefined) return rejection(403);
-  if (arrival.peer.identities.some((uri) => aorOfUri(uri) === aor)) return undefined;
-  const admission = site.gatekeeper.admit(request, arrival.peer, now);
+  if (peer.identities.some((uri) => aorOfUri(uri) === aor)) return undefined;
+  const admission = site.gatekeeper.admit(request, peer, now);
   switch (admission.kind) {
     case "user":
       return admission.user.aor === aor ? undefined : rejection(403);
@@ -66,9 +69,18 @@ function isAt({ neighbourhood }: Site, leg: Leg, { flow, peer }: Arrival): boole
   return address === leg.contact || address === leg.peer.address;
 }
 
-/** A connection is its owner's; what a datagram says of its source, anybody may say. */
-const isEnough = ({ whom }: Leg, { method }: SipRequest, { peer }: Arrival): boolean =>
-  peer.transport !== "udp" || whom.aor === undefined || BELIEVED_BY_ADDRESS.has(method);
+/**
+ * A connection is its owner's, unless it was opened with a certificate that is out of service; of
+ * that one, as of a datagram, whose source anybody may write, only an end is believed.
+ */
+const isEnough = (
+  { whom }: Leg,
+  { method }: SipRequest,
+  { transport }: Peer,
+  isDisowned: boolean,
+): boolean =>
+  BELIEVED_BY_ADDRESS.has(method) ||
+  (!isDisowned && (transport !== "udp" || whom.aor === undefined));
 
 /** How the other party is reached; undefined if nothing that may be asked leads there. */
 export function wayToParty(

@@ -8,7 +8,7 @@ import type { Millis } from "../../protocol/machine.ts";
 import type { Secret } from "../../protocol/secret.ts";
 import type { DigestAlgorithm } from "../../protocol/sip/digest.ts";
 import { DigestServer } from "../../protocol/sip/digest-server.ts";
-import type { Peer } from "../../protocol/sip/flow.ts";
+import type { Peer, PeerCertificate } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress } from "../../protocol/sip/name-addr.ts";
 import { escapeUser, isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
@@ -36,6 +36,11 @@ export interface GatekeeperSetting {
   /** 32 octets, new at each start. */
   readonly nonceKey: Secret;
   readonly random: (size: number) => Buffer;
+  /**
+   * False for a certificate that is revoked, or that we issued for a registration which is over:
+   * whatever a connection proved by it when it opened counts no more. Absent: all are in service.
+   */
+  readonly isInService?: (certificate: PeerCertificate, now: Millis) => boolean;
 }
 
 /** Where a request carries its credentials: for a registrar, or for a proxy. */
@@ -82,10 +87,11 @@ export class Gatekeeper {
   /** Judges a request by its From and by the connection that it came by. */
   admit(
     request: SipRequest,
-    peer: Peer,
+    from: Peer,
     now: Millis,
     field: CredentialField = "Proxy-Authorization",
   ): Admission {
+    const peer = this.believed(from, now);
     const trunk = this.#neighbourhood.trunkOfPeer(peer);
     const sender = senderOf(request);
     if (trunk !== undefined) {
@@ -96,6 +102,14 @@ export class Gatekeeper {
     return peer.identities.length > 0
       ? this.#byCertificate(sender, peer)
       : this.#byDigest(request, sender, peer, field, now);
+  }
+
+  /** The peer with what it has proved that still holds: a connection may outlive its certificate. */
+  believed(peer: Peer, now: Millis): Peer {
+    const { certificate, ...rest } = peer;
+    const holds =
+      certificate === undefined || this.#setting.isInService?.(certificate, now) !== false;
+    return holds ? peer : { ...rest, identities: [] };
   }
 
   #byCertificate(sender: Sender, peer: Peer): Admission {
