@@ -125,6 +125,25 @@ export class Phone {
     });
   }
 
+  /** A request outside any dialog to somebody, or to the server itself. */
+  newRequest(
+    method: string,
+    uri: string,
+    headers: readonly (readonly [name: string, value: string])[] = [],
+  ): SipRequest {
+    return createRequest({
+      ...{ method, uri, via: this.#via(), headers, cseq: ++this.#cseq },
+      from: { uri: this.aor, params: [{ name: "tag", value: randomBytes(4).toString("hex") }] },
+      to: { uri, params: [] },
+      callId: randomBytes(8).toString("hex"),
+    });
+  }
+
+  /** The same as a new transaction. */
+  rebranched(request: SipRequest): SipRequest {
+    return withHeader(request, "Via", serializeVia(this.#via()));
+  }
+
   /** The request with credentials for a challenge; `count` is how often its nonce was used. */
   authorized(
     request: SipRequest,
