@@ -17,6 +17,13 @@ const INDEFINITE = 0x80;
 const MAX_LENGTH_OCTETS = 4;
 const END_OF_CONTENTS_BYTES = 2;
 
+export interface DerLimits {
+  readonly maxBytes: number;
+  readonly maxValues: number;
+}
+
+const LIMITS: DerLimits = { maxBytes: DER_MAX_BYTES, maxValues: DER_MAX_VALUES };
+
 /** One value: identifier, content and, if constructed, what is inside. Views, not copies. */
 export interface Tlv {
   /** The identifier octet: class, constructed bit and tag number (below 31). */
@@ -30,17 +37,19 @@ export interface Tlv {
 
 interface Cursor {
   readonly octets: Buffer;
+  readonly maxValues: number;
   at: number;
   values: number;
 }
 
 /**
  * Decodes octets that hold exactly one value.
- * @throws ProtocolError `ERR_DER_SYNTAX`, also beyond `DER_MAX_DEPTH`, `DER_MAX_VALUES`, `DER_MAX_BYTES`.
+ * @throws ProtocolError `ERR_DER_SYNTAX`, also beyond `DER_MAX_DEPTH` and the limits, which are
+ *   `DER_MAX_VALUES` and `DER_MAX_BYTES` unless told.
  */
-export function decodeTlv(octets: Uint8Array): Tlv {
-  if (octets.length > DER_MAX_BYTES) throw syntax("encoding too long");
-  const cursor: Cursor = { octets: viewOf(octets), at: 0, values: 0 };
+export function decodeTlv(octets: Uint8Array, { maxBytes, maxValues } = LIMITS): Tlv {
+  if (octets.length > maxBytes) throw syntax("encoding too long");
+  const cursor: Cursor = { octets: viewOf(octets), maxValues, at: 0, values: 0 };
   const value = readValue(cursor, octets.length, 0);
   if (cursor.at !== octets.length) throw syntax("octets after the value");
   return value;
@@ -51,7 +60,7 @@ const viewOf = (octets: Uint8Array): Buffer =>
 
 function readValue(cursor: Cursor, limit: number, depth: number): Tlv {
   cursor.values += 1;
-  if (cursor.values > DER_MAX_VALUES) throw syntax("too many values");
+  if (cursor.values > cursor.maxValues) throw syntax("too many values");
   if (depth > DER_MAX_DEPTH) throw syntax("nested too deeply");
 
   const start = cursor.at;
