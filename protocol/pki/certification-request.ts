@@ -73,7 +73,7 @@ export async function decodeCertificationRequest(
       throw refused("not a request");
     if (readSmallInteger(version) !== 0) throw refused("version");
     readSequence(name);
-    const { key, type } = readSubjectKey(spki);
+    const { key, type } = readSubjectKey(spki.encoded);
     if (!isSignatureValid(info.encoded, algorithm, readBitString(signature), key))
       throw refused("possession of the key is not proven");
     return {

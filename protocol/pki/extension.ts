@@ -19,6 +19,8 @@ export const EXTENSION = {
   extendedKeyUsage: "2.5.29.37",
 } as const;
 
+export type ExtensionOid = (typeof EXTENSION)[keyof typeof EXTENSION];
+
 export interface Extension {
   readonly oid: string;
   readonly critical: boolean;
@@ -28,10 +30,13 @@ export interface Extension {
 /** Most extensions in one place. */
 export const EXTENSIONS_MAX = 64;
 
+const ENCODED_OIDS = Object.fromEntries(
+  Object.values(EXTENSION).map((oid) => [oid, encodeOid(oid)]),
+) as Readonly<Record<ExtensionOid, Buffer>>;
 const TRUE = encodeTlv(TAG.boolean, Buffer.of(0xff));
 
-export const encodeExtension = (oid: string, critical: boolean, value: Uint8Array): Buffer =>
-  encodeSequence(encodeOid(oid), ...(critical ? [TRUE] : []), encodeOctetString(value));
+export const encodeExtension = (oid: ExtensionOid, critical: boolean, value: Uint8Array): Buffer =>
+  encodeSequence(ENCODED_OIDS[oid], ...(critical ? [TRUE] : []), encodeOctetString(value));
 
 /** The extensions by identifier. @throws ProtocolError `ERR_DER_SYNTAX`, also if one stands twice. */
 export function readExtensions(value: Tlv | undefined): ReadonlyMap<string, Extension> {

@@ -45,15 +45,15 @@ export interface Issuer {
 }
 
 const VERSION_3 = encodeTlv(contextTag(0), encodeSmallInteger(2));
-const PURPOSES: Readonly<Record<CertificateRequest["profile"], readonly KeyPurpose[]>> = {
-  authority: [],
-  host: ["tls-server", "tls-client", "email", "sip-domain"],
-  user: ["tls-client", "email"],
-};
 const NO_AUTHORITY = encodeExtension(EXTENSION.basicConstraints, true, encodeSequence());
+const KEY_USAGES = {
+  authority: encodeKeyUsages("keyCertSign", "cRLSign"),
+  ec: encodeKeyUsages("digitalSignature", "keyAgreement"),
+  rsa: encodeKeyUsages("digitalSignature", "keyEncipherment"),
+} as const;
 const EXTENDED_KEY_USAGES = {
-  host: encodeKeyPurposes(PURPOSES.host),
-  user: encodeKeyPurposes(PURPOSES.user),
+  host: encodeKeyPurposes("tls-server", "tls-client", "email", "sip-domain"),
+  user: encodeKeyPurposes("tls-client", "email"),
 } as const;
 
 interface IssuerNames {
@@ -110,38 +110,31 @@ function encodeSerialNumber(octets: Uint8Array): Buffer {
 }
 
 function encodeValidity({ notBefore, notAfter }: CertificateRequest): Buffer {
-  if (notBefore.toISOString() > notAfter.toISOString())
+  if (notBefore.getTime() > notAfter.getTime())
     throw new RangeError("a certificate that ends before it begins");
   return encodeSequence(encodeTime(notBefore), encodeTime(notAfter));
 }
 
 function usageExtensions({ profile, publicKey, pathLength = 0 }: CertificateRequest): Buffer[] {
   if (profile !== "authority") {
-    const sealing = publicKey.asymmetricKeyType === "rsa" ? "keyEncipherment" : "keyAgreement";
-    return [
-      NO_AUTHORITY,
-      encodeKeyUsage("digitalSignature", sealing),
-      EXTENDED_KEY_USAGES[profile],
-    ];
+    const keyUsages = publicKey.asymmetricKeyType === "rsa" ? KEY_USAGES.rsa : KEY_USAGES.ec;
+    return [NO_AUTHORITY, keyUsages, EXTENDED_KEY_USAGES[profile]];
   }
   const constraints = encodeSequence(
     encodeTlv(TAG.boolean, Buffer.of(0xff)),
     encodeSmallInteger(pathLength),
   );
-  return [
-    encodeExtension(EXTENSION.basicConstraints, true, constraints),
-    encodeKeyUsage("keyCertSign", "cRLSign"),
-  ];
+  return [encodeExtension(EXTENSION.basicConstraints, true, constraints), KEY_USAGES.authority];
 }
 
-function encodeKeyUsage(...usages: readonly KeyUsage[]): Buffer {
+function encodeKeyUsages(...usages: readonly KeyUsage[]): Buffer {
   const bits = usages.map((usage) => KEY_USAGE_BITS[usage]);
   const octet = bits.reduce((sum, bit) => sum | (0x80 >> bit), 0);
   const value = encodeTlv(TAG.bitString, Buffer.of(7 - Math.max(...bits), octet));
   return encodeExtension(EXTENSION.keyUsage, true, value);
 }
 
-function encodeKeyPurposes(purposes: readonly KeyPurpose[]): Buffer {
+function encodeKeyPurposes(...purposes: readonly KeyPurpose[]): Buffer {
   const oids = purposes.map((purpose) => encodeOid(KEY_PURPOSES[purpose]));
   return encodeExtension(EXTENSION.extendedKeyUsage, false, encodeSequence(...oids));
 }

@@ -9,25 +9,41 @@ import {
   encodeSequence,
   encodeTlv,
 } from "../der/encode.ts";
-import { expectTag, readBitString, readSequence } from "../der/read.ts";
+import { readBitString, readSequence } from "../der/read.ts";
 import { TAG } from "../der/tag.ts";
-import { decodeTlv, type Tlv } from "../der/tlv.ts";
+import { decodeTlv } from "../der/tlv.ts";
 import { ProtocolError } from "../errors.ts";
 
 /** A kind of key that we certify. */
 export type KeyType = "p256" | "rsa2048" | "rsa3072" | "rsa4096";
 
-const RSA_TYPES: ReadonlyMap<number, KeyType> = new Map([
-  [2048, "rsa2048"],
-  [3072, "rsa3072"],
-  [4096, "rsa4096"],
-]);
-const RSA_PUBLIC_EXPONENT = 65537n;
+/** The only encoding that a key of this kind can have: one key, one name. */
+interface CanonicalForm {
+  readonly type: KeyType;
+  readonly before: Buffer;
+  /** Octets of the point without its form, or of the modulus, whose highest bit is set. */
+  readonly keyBytes: number;
+  readonly after: Buffer;
+}
 
-/** What stands before the 64 octets of a P-256 point in its only encoding with named curve (RFC 5480). */
-const P256_PREFIX = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
-const P256_SPKI_BYTES = P256_PREFIX.length + 64;
-const RSA_ALGORITHM = encodeAlgorithm("1.2.840.113549.1.1.1", encodeNull());
+/** ecPublicKey, prime256v1, an uncompressed point (RFC 5480 §2). */
+const P256: CanonicalForm = {
+  type: "p256",
+  before: Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex"),
+  keyBytes: 64,
+  after: Buffer.alloc(0),
+};
+const FORMS = [P256, rsaForm("rsa2048", 256), rsaForm("rsa3072", 384), rsaForm("rsa4096", 512)];
+
+/** rsaEncryption, whose exponent is 65537 (RFC 3279 §2.3.1). */
+function rsaForm(type: KeyType, keyBytes: number): CanonicalForm {
+  const modulus = encodeTlv(TAG.integer, Buffer.alloc(keyBytes + 1)); // an octet for the sign
+  const exponent = encodeTlv(TAG.integer, Buffer.of(1, 0, 1));
+  const algorithm = encodeAlgorithm("1.2.840.113549.1.1.1", encodeNull());
+  const spki = encodeSequence(algorithm, encodeBitString(encodeSequence(modulus, exponent)));
+  const before = spki.subarray(0, -keyBytes - exponent.length);
+  return { type, before, keyBytes, after: exponent };
+}
 
 /** Exporting a key costs more than signing with it: each is exported once. */
 const SPKI_OF = new WeakMap<KeyObject, Buffer>();
@@ -46,59 +62,48 @@ export const keyIdOf = (publicKey: KeyObject): string =>
   createHash("sha256").update(spkiOf(publicKey)).digest("hex");
 
 /** The key's kind, or undefined if it is none that we certify. */
-export function keyTypeOf(publicKey: KeyObject): KeyType | undefined {
-  const { namedCurve, modulusLength = 0, publicExponent } = publicKey.asymmetricKeyDetails ?? {};
-  if (publicKey.asymmetricKeyType === "ec") return namedCurve === "prime256v1" ? "p256" : undefined;
-  if (publicKey.asymmetricKeyType !== "rsa" || publicExponent !== RSA_PUBLIC_EXPONENT)
-    return undefined;
-  return RSA_TYPES.get(modulusLength);
-}
+export const keyTypeOf = (publicKey: KeyObject): KeyType | undefined => typeOf(spkiOf(publicKey));
 
 /** Method 1 of RFC 5280 §4.2.1.2: a name for the key, so SHA-1 does no harm. */
 export function subjectKeyIdentifierOf(publicKey: KeyObject): Buffer {
   const spki = spkiOf(publicKey);
-  const bits = spki.subarray(0, P256_PREFIX.length).equals(P256_PREFIX)
-    ? spki.subarray(P256_PREFIX.length - 1)
-    : readBitString(readSequence(decodeTlv(spki))[1]);
+  const bits =
+    typeOf(spki) === "p256"
+      ? spki.subarray(-P256.keyBytes - 1)
+      : readBitString(readSequence(decodeTlv(spki))[1]);
   return createHash("sha1").update(bits).digest();
 }
 
 /**
- * Reads a key that is to be certified. Its encoding must be the only one that the key can have:
- * one key, one name.
- * @throws ProtocolError `ERR_CERTIFICATE_REQUEST` for any other key; `ERR_DER_SYNTAX`.
+ * Reads a key that is to be certified; its encoding must be the only one that it can have.
+ * @throws ProtocolError `ERR_CERTIFICATE_REQUEST` for any other.
  */
-export function readSubjectKey(value: Tlv): { readonly key: KeyObject; readonly type: KeyType } {
-  const spki = value.encoded;
-  const isP256 = spki.length === P256_SPKI_BYTES && spki.indexOf(P256_PREFIX) === 0;
-  if (!isP256 && !isCanonicalRsa(value)) throw refused("key of another kind or encoding");
+export function readSubjectKey(encoded: Uint8Array): {
+  readonly key: KeyObject;
+  readonly type: KeyType;
+} {
+  const spki = Buffer.from(encoded);
+  const type = typeOf(spki);
+  if (type === undefined)
+    throw new ProtocolError("ERR_CERTIFICATE_REQUEST", "key of another kind, length or encoding");
   try {
     const key = createPublicKey({ key: spki, format: "der", type: "spki" });
-    const type = keyTypeOf(key);
-    if (type === undefined) throw refused("key of another length");
-    SPKI_OF.set(key, Buffer.from(spki));
+    SPKI_OF.set(key, spki);
     return { key, type };
   } catch (cause) {
-    if (cause instanceof ProtocolError) throw cause;
-    throw refused("not a key", { cause });
+    throw new ProtocolError("ERR_CERTIFICATE_REQUEST", "not a key", { cause }); // off the curve
   }
 }
 
-function isCanonicalRsa(value: Tlv): boolean {
-  const [, bits] = readSequence(value);
-  const integers = readSequence(decodeTlv(readBitString(bits)));
-  const minimal = integers.map((integer) => encodeInteger(expectTag(integer, TAG.integer).content));
-  const rebuilt = encodeSequence(RSA_ALGORITHM, encodeBitString(encodeSequence(...minimal)));
-  return integers.length === 2 && rebuilt.equals(value.encoded);
+function typeOf(spki: Buffer): KeyType | undefined {
+  const form = FORMS.find(
+    ({ before, keyBytes, after }) => spki.length === before.length + keyBytes + after.length,
+  );
+  if (form === undefined) return undefined;
+  const { type, before, keyBytes, after } = form;
+  const end = before.length + keyBytes;
+  if (!spki.subarray(0, before.length).equals(before) || !spki.subarray(end).equals(after))
+    return undefined;
+  const isFullLength = type === "p256" || (spki[before.length] ?? 0) >= 0x80;
+  return isFullLength ? type : undefined;
 }
-
-/** A positive INTEGER without needless zeros (X.690 §8.3.2). */
-function encodeInteger(octets: Buffer): Buffer {
-  const first = octets.findIndex((octet) => octet !== 0);
-  const magnitude = first < 0 ? Buffer.of(0) : octets.subarray(first);
-  const isNegative = (magnitude[0] ?? 0) >= 0x80;
-  return encodeTlv(TAG.integer, ...(isNegative ? [Buffer.of(0)] : []), magnitude);
-}
-
-const refused = (what: string, options?: ErrorOptions): ProtocolError =>
-  new ProtocolError("ERR_CERTIFICATE_REQUEST", what, options);

@@ -16,6 +16,7 @@ type Field = "year" | "month" | "day" | "hour" | "minute" | "second";
 
 /** A JavaScript date, made by the caller: a core reads no clock. */
 export interface CalendarTime {
+  getTime(): number;
   toISOString(): string;
 }
 
