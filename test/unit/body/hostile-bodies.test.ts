@@ -314,6 +314,26 @@ describe("verifySignedEntity", () => {
       await assert.rejects(verify(entity, now), fails("ERR_CERTIFICATE"));
   });
 
+  test("anchors may hang on who signs; a chain leads to them", async () => {
+    const issuer = await makeIdentity({
+      commonName: "issuer",
+      profile: "authority",
+      issuer: authority,
+    });
+    const carol = await makeUser(issuer, "sip:carol@atlanta.example.com");
+    const entity = await signEntity({ ...parts(carol), chain: [issuer.certificate] });
+    const trusting = (domain: string) =>
+      verifySignedEntity({
+        entity,
+        anchors: ({ uris }) =>
+          uris.some((uri) => uri.endsWith(`@${domain}`)) ? [authority.certificate] : [],
+        now: NOW,
+      });
+    assert.deepEqual((await trusting("atlanta.example.com")).sdp, SDP);
+    await assert.rejects(trusting("biloxi.example.com"), fails("ERR_CERTIFICATE"));
+    await assert.rejects(verify(await signEntity(parts(carol))), fails("ERR_CERTIFICATE"));
+  });
+
   test("refuses the authority itself as a signer", async () => {
     await assert.rejects(verify(await signEntity(parts(authority))), fails("ERR_SIGNATURE"));
   });
