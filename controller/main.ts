@@ -64,13 +64,22 @@ function load(file: string, config: ControllerConfig): Loaded {
     domains: config.domains,
     mustRecord: isRecordingRequired(config),
   });
-  return { file, config, credentials, users, stateFile: resolved(config.state?.database) };
+  return {
+    file,
+    config,
+    credentials,
+    users,
+    stateFile: resolved(config.state?.database),
+    authorityFile: resolved(config.authority?.database),
+  };
 }
 
 async function serve(file: string, config: ControllerConfig): Promise<void> {
   const log = createLogger("controller", config.log.level);
   const stopped = stopSignal();
-  const controller = await runController(load(file, config), log);
+  const loaded = load(file, config);
+  for (const warning of loaded.credentials.warnings) log.warn(warning);
+  const controller = await runController(loaded, log);
   let reloading = Promise.resolve();
   const onHangup = () => {
     reloading = reloading.then(() => reload(file, controller, log));

@@ -61,7 +61,7 @@ function domainOf(uri: string): string {
   }
 }
 
-async function holds(verify: () => Promise<void>): Promise<boolean> {
+async function holds(verify: () => Promise<unknown>): Promise<boolean> {
   try {
     await verify();
     return true;

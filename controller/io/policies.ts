@@ -6,6 +6,7 @@ import { networkInterfaces } from "node:os";
 import { parseAddress, parsePrefix } from "../../protocol/net/address.ts";
 import { DEFAULT_PORTS } from "../../protocol/sip/next-hop.ts";
 import { type ControllerConfig, MIN_SESSION_EXPIRES_S, type RouteRow } from "../config.ts";
+import type { AuthorityPolicy } from "../core/authority-policy.ts";
 import type { ControllerRules } from "../core/controller-port.ts";
 import type { MediaPolicy } from "../core/media-policy.ts";
 import { canonicalAddress, type SipPolicy, type Trunk } from "../core/sip-policy.ts";
@@ -18,11 +19,13 @@ export function rulesOf(
   config: ControllerConfig,
   credentials: Credentials,
   users: UserDirectory,
+  authority?: AuthorityPolicy,
 ): ControllerRules {
   const media = mediaPolicyOf(config);
   return {
     sip: sipPolicyOf(config, users),
     ...(media === undefined ? {} : { media }),
+    ...(authority === undefined ? {} : { authority }),
     applyTimeoutMs: config.agent?.applyTimeoutMs ?? 0,
     recordingRequired: isRecordingRequired(config),
     bodyCertificate: credentials.body?.identity.certificate ?? Buffer.alloc(0),

@@ -30,6 +30,7 @@ import type {
 } from "../core/controller-port.ts";
 import { isEmergencyUri } from "../core/destination.ts";
 import { Rehearsal } from "../core/rehearsal.ts";
+import { CertificateOffice } from "./certificate-office.ts";
 import type { Credentials } from "./credentials.ts";
 import { Gateway } from "./gateway.ts";
 import { rulesOf } from "./policies.ts";
@@ -46,6 +47,8 @@ export interface Loaded {
   readonly users: UserStore;
   /** Of the state database. */
   readonly stateFile: string | undefined;
+  /** Of the authority database. */
+  readonly authorityFile: string | undefined;
 }
 
 export interface RunningController {
@@ -86,6 +89,12 @@ const FIXED_TABLES = [
   "log",
 ] as const satisfies readonly (keyof ControllerConfig)[];
 
+/** What comes or goes only at a start. */
+const STARTED_PARTS = [
+  { path: "agent", message: "a gateway comes or goes only at a start" },
+  { path: "authority", message: "an authority comes or goes only at a start" },
+] as const;
+
 /** Starts a controller. Rejects if one of its listeners cannot be opened. @throws ConfigError */
 export async function runController(loaded: Loaded, log: Logger): Promise<RunningController> {
   const shell = new ControllerShell(loaded, log);
@@ -101,14 +110,22 @@ class ControllerShell implements RunningController {
   readonly #controller: Controller;
   readonly #core: Drive<ControllerInput>;
   readonly #resolver: DnsResolver;
+  readonly #office: CertificateOffice | undefined;
   #rules: ControllerRules;
   #gateway: Gateway | undefined;
 
   constructor(loaded: Loaded, log: Logger) {
-    const { config, credentials, users, stateFile } = loaded;
+    const { config, credentials, stateFile, authorityFile } = loaded;
     this.#loaded = loaded;
     this.#log = log;
-    this.#rules = rulesOf(config, credentials, users);
+    this.#office =
+      authorityFile === undefined
+        ? undefined
+        : CertificateOffice.open(
+            { file: authorityFile, feed: (input) => this.#core.feed(input), log },
+            loaded,
+          );
+    this.#rules = this.#rulesOf(loaded);
     this.#state = SavedState.open(stateFile, log);
     this.#resolver = new DnsResolver({ servers: config.dns?.servers ?? [] });
     this.#sip = new SipStack({
@@ -151,21 +168,22 @@ class ControllerShell implements RunningController {
       });
     await this.#sip.listen();
     this.#gateway?.start(sessions);
+    this.#office?.start();
     this.#core.feed({ kind: "tick" });
     if (calls.length + bindings.length > 0)
       this.#log.info({ calls: calls.length, registrations: bindings.length }, "restored");
   }
 
-  async reload({ file, config, credentials, users }: Loaded): Promise<void> {
+  async reload(loaded: Loaded): Promise<void> {
+    const { config, credentials } = loaded;
     const before = this.#loaded.config;
-    if ((config.agent === undefined) !== (before.agent === undefined))
-      throw new ConfigError(file, [
-        { path: "agent", message: "a gateway comes or goes only at a start" },
-      ]);
+    requireSameParts(loaded, before);
     const fixed = FIXED_TABLES.filter((table) => !isDeepStrictEqual(config[table], before[table]));
     if (fixed.length > 0) this.#log.warn({ tables: fixed }, "takes effect at the next start");
     const kept = Object.fromEntries(FIXED_TABLES.map((table) => [table, before[table]]));
-    this.#rules = rulesOf({ ...config, ...kept }, credentials, users);
+    const next = { ...loaded, config: { ...config, ...kept } };
+    this.#office?.reload(next);
+    this.#rules = this.#rulesOf(next);
     this.#core.feed({ kind: "reload", rules: this.#rules });
     if (credentials.tls !== undefined) this.#sip.setTls(credentials.tls);
     await this.#gateway?.reload(credentials);
@@ -178,8 +196,12 @@ class ControllerShell implements RunningController {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     this.#core.stop();
     const sessions = this.#state.isKept ? "left" : "closed";
-    await Promise.all([this.#gateway?.stop(sessions), this.#sip.close()]);
+    await Promise.all([this.#gateway?.stop(sessions), this.#office?.stop(), this.#sip.close()]);
     this.#state.close();
+  }
+
+  #rulesOf({ config, credentials, users }: Loaded): ControllerRules {
+    return rulesOf(config, credentials, users, this.#office?.policyOf({ config }));
   }
 
   #perform(effect: ControllerEffect): void {
@@ -203,6 +225,7 @@ class ControllerShell implements RunningController {
       case "certify":
       case "verify-asker":
       case "sign-answer":
+        this.#office?.perform(effect);
         break;
       case "store-bindings":
         this.#state.storeBindings(effect.changes);
@@ -250,6 +273,14 @@ class ControllerShell implements RunningController {
       this.#core.feed({ kind: "located", ref, targets });
     });
   }
+}
+
+/** @throws ConfigError */
+function requireSameParts({ file, config }: Loaded, before: ControllerConfig): void {
+  const faults = STARTED_PARTS.filter(
+    ({ path }) => (config[path] === undefined) !== (before[path] === undefined),
+  );
+  if (faults.length > 0) throw new ConfigError(file, faults);
 }
 
 function rehearse(): void {

@@ -58,15 +58,15 @@ export class AuthorityFiles {
     this.make(name, { by, extensions: [...HOST, `subjectAltName=URI:${aor}`], ...made });
   }
 
-  /** An authority whose time was over a day ago; OpenSSL's command line makes none. */
-  async makeExpired(name: string, by: string): Promise<void> {
+  /** An authority, or a user, whose time was over a day ago; OpenSSL's command line makes none. */
+  async makeExpired(name: string, by: string, aor?: string): Promise<void> {
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const certificate = await issueCertificate(
       {
         commonName: name,
         publicKey,
-        profile: "authority",
-        alternativeNames: [],
+        profile: aor === undefined ? "authority" : "user",
+        alternativeNames: aor === undefined ? [] : [{ kind: "uri", uri: aor }],
         serialNumber: randomBytes(16),
         notBefore: new Date(Date.now() - 2 * DAY_MS),
         notAfter: new Date(Date.now() - DAY_MS),

@@ -1,0 +1,176 @@
+/**
+ * The authority's side of a running controller: its desks, what is written down of keys and
+ * certificates, and the watch over what others revoke. Without the table `[authority]` it is not
+ * made. Touches the authority database and the clock, through its parts.
+ */
+import { assertNever } from "../../protocol/errors.ts";
+import { AuthorityDatabase } from "../../runtime/authority-database.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import type { ControllerConfig } from "../config.ts";
+import type { AuthorityDirectory, AuthorityPolicy } from "../core/authority-policy.ts";
+import type { CertificateEffect, CertificateInput } from "../core/certificate-port.ts";
+import type { AuthorityCredentials } from "./authority-credentials.ts";
+import { CertificateIssuer } from "./certificate-issuer.ts";
+import type { BodyCredentials, Credentials } from "./credentials.ts";
+import { DomainTrust } from "./domain-trust.ts";
+import { FairQueue } from "./fair-queue.ts";
+import { nameOfError } from "./name-of-error.ts";
+import { QueryDesk, SIGNATURE_LIMITS } from "./query-desk.ts";
+import { PASSWORD_LIMITS, RegistrationDesk } from "./registration-desk.ts";
+import type { UserStore } from "./user-store.ts";
+
+export interface OfficeSetting {
+  /** Of the authority database. */
+  readonly file: string;
+  readonly feed: (input: CertificateInput) => void;
+  readonly log: Logger;
+}
+
+/** What may be put in its place while it runs. */
+export interface OfficeRules {
+  readonly config: ControllerConfig;
+  readonly credentials: Credentials;
+  readonly users: UserStore;
+}
+
+interface Desks {
+  readonly registrations: RegistrationDesk;
+  readonly queries: QueryDesk;
+}
+
+/** How soon it is noticed what another process revoked; at a question it counts at once. */
+export const REVOCATION_POLL_MS = 1_000;
+
+export class CertificateOffice {
+  readonly #setting: OfficeSetting;
+  readonly #database: AuthorityDatabase;
+  readonly #passwords = new FairQueue(PASSWORD_LIMITS);
+  readonly #signatures = new FairQueue(SIGNATURE_LIMITS);
+  readonly #working = new Set<Promise<void>>();
+  #desks: Desks;
+  #watch: NodeJS.Timeout | undefined;
+  #revision: number;
+
+  private constructor(setting: OfficeSetting, rules: OfficeRules) {
+    this.#setting = setting;
+    this.#database = AuthorityDatabase.open(setting.file);
+    this.#revision = this.#database.revocationRevision();
+    this.#desks = this.#desksOf(rules);
+  }
+
+  /** @throws ConfigError for a database that cannot be used. */
+  static open(setting: OfficeSetting, rules: OfficeRules): CertificateOffice {
+    return new CertificateOffice(setting, rules);
+  }
+
+  /** What the core is to know of the authority. */
+  policyOf({ config }: Pick<OfficeRules, "config">): AuthorityPolicy {
+    const { authority } = config;
+    if (authority === undefined) throw new TypeError("an authority without its table");
+    const { skewS, userKeys, registrationsPerMinute, queriesPerMinute, location } = authority;
+    return {
+      directory: this.#directory,
+      skewMs: skewS * 1000,
+      keyTypes: userKeys,
+      perMinute: { registrations: registrationsPerMinute, queries: queriesPerMinute },
+      locationTo: location,
+    };
+  }
+
+  /** What was revoked while nobody watched is told at once. */
+  start(): void {
+    this.#setting.feed({ kind: "certificates-revoked" });
+    this.#watch = setInterval(() => this.#noticeRevocations(), REVOCATION_POLL_MS);
+    this.#watch.unref();
+  }
+
+  /** Other certificates, keys and users from now on; the database stays. */
+  reload(rules: OfficeRules): void {
+    this.#desks = this.#desksOf(rules);
+  }
+
+  perform(effect: CertificateEffect): void {
+    const work = this.#answer(effect).then((input) => this.#setting.feed(input));
+    this.#working.add(work);
+    void work.finally(() => this.#working.delete(work));
+  }
+
+  /** Lets the desks finish, and closes the database. */
+  async stop(): Promise<void> {
+    clearInterval(this.#watch);
+    await Promise.all(this.#working);
+    this.#database.close();
+  }
+
+  async #answer(effect: CertificateEffect): Promise<CertificateInput> {
+    const { registrations, queries } = this.#desks;
+    const { ref } = effect;
+    switch (effect.kind) {
+      case "open-registration":
+        return { kind: "registration-opened", ref, outcome: await registrations.open(effect) };
+      case "certify":
+        return { kind: "certified", ref, outcome: await registrations.certify(effect) };
+      case "verify-asker":
+        return { kind: "asker-verified", ref, outcome: await queries.verify(effect) };
+      case "sign-answer":
+        return { kind: "answer-signed", ref, outcome: await queries.sign(effect) };
+      default:
+        return assertNever(effect);
+    }
+  }
+
+  #desksOf({ config, credentials, users }: OfficeRules): Desks {
+    const { body, authority } = certifying(credentials);
+    const { log } = this.#setting;
+    const trust = new DomainTrust(body, authority);
+    const issuer = new CertificateIssuer(authority.issuer, this.#database);
+    const { domains } = config;
+    const shared = { body, trust, log };
+    return {
+      registrations: new RegistrationDesk({
+        ...shared,
+        authority,
+        domains,
+        users,
+        issuer,
+        passwords: this.#passwords,
+      }),
+      queries: new QueryDesk({
+        ...shared,
+        directory: this.#directory,
+        signatures: this.#signatures,
+      }),
+    };
+  }
+
+  /** With a database that cannot be read nothing counts as valid, and nothing is recorded. */
+  readonly #directory: AuthorityDirectory = {
+    ownerOf: (keyId) => this.#read(() => this.#database.ownerOf(keyId), undefined),
+    isRevoked: (certificate) => this.#read(() => this.#database.isRevoked(certificate), true),
+  };
+
+  #read<T>(read: () => T, otherwise: T): T {
+    try {
+      return read();
+    } catch (error) {
+      this.#setting.log.error({ error: nameOfError(error) }, "authority database cannot be read");
+      return otherwise;
+    }
+  }
+
+  #noticeRevocations(): void {
+    const revision = this.#read(() => this.#database.revocationRevision(), this.#revision);
+    if (revision === this.#revision) return;
+    this.#revision = revision;
+    this.#setting.feed({ kind: "certificates-revoked" });
+  }
+}
+
+function certifying({ body, authority }: Credentials): {
+  readonly body: BodyCredentials;
+  readonly authority: AuthorityCredentials;
+} {
+  if (body === undefined || authority === undefined)
+    throw new TypeError("an authority without credentials");
+  return { body, authority };
+}
