@@ -11,6 +11,8 @@ export interface AuthorityDirectory {
   ownerOf(keyId: string): string | undefined;
   /** @param certificate `fingerprint`: SHA-256 of the DER, hex; absent while there is only a key */
   isRevoked(certificate: { readonly keyId: string; readonly fingerprint?: string }): boolean;
+  /** True for a certificate that was issued here, for a registration. */
+  hasIssued?(fingerprint: string): boolean;
 }
 
 export interface AuthorityPolicy {

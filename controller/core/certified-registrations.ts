@@ -222,7 +222,7 @@ export class CertifiedRegistrations {
 
   /** By the credentials outside, or else by those within. */
   #authenticate(
-    { received, arrival: { peer }, user }: SealedRegistering,
+    { received, arrival, user }: SealedRegistering,
     { rows, claim, holder }: Opened,
     authority: AuthorityPolicy,
     now: Millis,
@@ -230,6 +230,7 @@ export class CertifiedRegistrations {
     const credentialed =
       user === undefined ? withInnerCredentials(received, rows, claim) : received;
     const { gatekeeper } = this.#setting.site();
+    const peer = gatekeeper.believed(arrival.peer, now);
     const admission =
       user === undefined
         ? admitRegister(gatekeeper, credentialed, peer, now)

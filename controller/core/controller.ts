@@ -30,7 +30,7 @@ import type {
 import { isOutside } from "./dialog-guard.ts";
 import { DialogTable } from "./dialog-table.ts";
 import { type ForwardEffect, Forwards } from "./forwards.ts";
-import { Gatekeeper } from "./gatekeeper.ts";
+import { Gatekeeper, type GatekeeperSetting } from "./gatekeeper.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
 import { noteCallee, noteSender } from "./note-party.ts";
 import type { Owner } from "./owner.ts";
@@ -65,7 +65,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   constructor(setting: ControllerSetting) {
     this.#setting = setting;
     this.#rules = setting;
-    this.#site = siteOf(setting, setting);
+    this.#site = siteOf(setting, this.#firstGatekeeper(setting));
     const { random, acceptedMs = ACCEPTED_MS, keepsCalls = false, tellsInfo = true } = setting;
     const site = () => this.#site;
     const settle = (effects: readonly ForwardEffect<Owner>[], now: Millis) =>
@@ -146,7 +146,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
         return this.#registrations.sweep();
       case "reload":
         this.#rules = input.rules;
-        this.#site = siteOf(this.#setting, input.rules, this.#site);
+        this.#site = siteOf(input.rules, this.#site.gatekeeper);
         return this.#registrations.sweep();
       case "tick":
         return this.#tick(now);
@@ -159,6 +159,13 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     let earliest = Number.POSITIVE_INFINITY;
     for (const part of this.#parts) earliest = Math.min(earliest, part.deadline() ?? earliest);
     return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
+  }
+
+  #firstGatekeeper({ sip: policy, nonceKey, random }: ControllerSetting): Gatekeeper {
+    const isInService: GatekeeperSetting["isInService"] = (certificate, now) =>
+      this.#registrations.isInService(certificate, now);
+    const neighbourhood = new Neighbourhood(policy);
+    return new Gatekeeper({ policy, neighbourhood, nonceKey, random, isInService });
   }
 
   get #parts() {
@@ -317,12 +324,10 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   }
 }
 
-function siteOf(setting: ControllerSetting, rules: ControllerRules, before?: Site): Site {
-  const { nonceKey, random } = setting;
-  const neighbourhood = new Neighbourhood(rules.sip);
-  const gatekeeper =
-    before?.gatekeeper.with(rules.sip, neighbourhood) ??
-    new Gatekeeper({ policy: rules.sip, neighbourhood, nonceKey, random });
-  const { media, authority } = rules;
-  return { policy: rules.sip, neighbourhood, gatekeeper, media, authority };
+/** What is left of a gatekeeper stays: nonces that were given out are still good. */
+function siteOf(rules: ControllerRules, before: Gatekeeper): Site {
+  const { sip: policy, media, authority } = rules;
+  const neighbourhood = new Neighbourhood(policy);
+  const gatekeeper = before.with(policy, neighbourhood);
+  return { policy, neighbourhood, gatekeeper, media, authority };
 }

@@ -4,7 +4,7 @@
  */
 import type { Millis } from "../../protocol/machine.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
-import type { FlowId } from "../../protocol/sip/flow.ts";
+import type { FlowId, PeerCertificate } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { Binding } from "./bindings.ts";
@@ -82,6 +82,22 @@ export class Registrations {
         certificate !== undefined &&
         isRevoked(certificate, authority.directory));
     return stored(this.#registrar.drop(isGone));
+  }
+
+  /**
+   * Whether what a connection proved by a certificate still counts: not if it is revoked, nor if we
+   * issued it for a registration that is over. By its key: a refresh brings another certificate.
+   */
+  isInService({ keyId, fingerprint }: PeerCertificate, now: Millis): boolean {
+    const { authority } = this.#site();
+    if (authority === undefined) return true;
+    const { directory } = authority;
+    if (directory.isRevoked({ keyId, fingerprint })) return false;
+    if (directory.hasIssued?.(fingerprint) !== true) return true;
+    return this.#registrar
+      .usersOfKey(keyId)
+      .flatMap((aor) => this.lookup(aor, now))
+      .some(({ certificate }) => certificate?.keyId === keyId && certificate.notAfter > now);
   }
 
   lookup(aor: string, now: Millis): readonly Binding[] {

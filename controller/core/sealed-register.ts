@@ -118,6 +118,7 @@ export function coversClaim(
   const credentials = parsed(() => authValues(credentialed, "Authorization"));
   return (
     credentials.ok &&
+    credentials.value.length > 0 &&
     credentials.value.every(({ params }) => params.get("qop")?.toLowerCase() === "auth-int")
   );
 }

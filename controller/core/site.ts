@@ -15,5 +15,5 @@ export interface Site {
   /** Absent: there is no gateway, and nothing is opened. */
   readonly media: MediaPolicy | undefined;
   /** Absent: no certificates are given. */
-  readonly authority: AuthorityPolicy | undefined;
+  readonly authority?: AuthorityPolicy | undefined;
 }

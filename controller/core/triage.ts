@@ -201,8 +201,9 @@ export class Triage {
     return neighbourhood.isOwnDomain(host);
   }
 
-  #register(request: SipRequest, { peer }: Arrival, now: Millis): Decision {
+  #register(request: SipRequest, arrival: Arrival, now: Millis): Decision {
     const site = this.#site;
+    const peer = site.gatekeeper.believed(arrival.peer, now);
     const isSealed = isSealedRegister(request, site);
     const isOpenedFirst = isSealed && site.authority !== undefined && isPrivate(request, peer);
     if (isOpenedFirst && site.neighbourhood.trunkOfPeer(peer) === undefined)
