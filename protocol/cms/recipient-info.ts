@@ -164,7 +164,8 @@ function expectVersion(version: Tlv | undefined, expected: number): void {
     throw new ProtocolError("ERR_CMS_SYNTAX", "recipient of another version");
 }
 
-function readIdentifier(id: Tlv | undefined): RecipientIdentifier {
+/** IssuerAndSerialNumber, or a key identifier under [0]. @throws ProtocolError `ERR_DER_SYNTAX`. */
+export function readIdentifier(id: Tlv | undefined): RecipientIdentifier {
   if (id?.tag === primitiveContextTag(0)) return { kind: "key-id", octets: id.content };
   if (id?.tag === contextTag(0)) return { kind: "key-id", octets: readOctetString(id.children[0]) };
   const [issuer, serialNumber] = readSequence(id);

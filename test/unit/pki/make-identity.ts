@@ -19,6 +19,8 @@ export interface IdentityOptions {
   readonly alternativeNames?: readonly AlternativeName[];
   readonly notBefore?: Date;
   readonly notAfter?: Date;
+  /** How many authorities may follow below an authority; none unless given. */
+  readonly pathLength?: number;
 }
 
 export async function makeIdentity(options: IdentityOptions = {}): Promise<Identity> {
@@ -36,6 +38,7 @@ export async function makeIdentity(options: IdentityOptions = {}): Promise<Ident
       serialNumber: randomBytes(16),
       notBefore: options.notBefore ?? NOT_BEFORE,
       notAfter: options.notAfter ?? NOT_AFTER,
+      ...(options.pathLength === undefined ? {} : { pathLength: options.pathLength }),
     },
     issuer ?? { privateKey },
   );
