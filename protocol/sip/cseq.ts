@@ -4,6 +4,7 @@
 import { ProtocolError } from "../errors.ts";
 import { isToken } from "./grammar.ts";
 import { headerValue, type SipMessage } from "./message.ts";
+import { remembering } from "./remember.ts";
 
 export interface CSeq {
   /** Below 2^31 (§8.1.1.5). */
@@ -18,7 +19,9 @@ const MAX_CSEQ = 2 ** 31 - 1;
  * Parses a CSeq value.
  * @throws ProtocolError `ERR_SIP_SYNTAX`, also for a number of 2^31 or more.
  */
-export function parseCSeq(text: string): CSeq {
+export const parseCSeq: (text: string) => CSeq = remembering(readCSeq);
+
+function readCSeq(text: string): CSeq {
   const [, digits = "", method = ""] = CSEQ.exec(text) ?? [];
   const number = Number(digits);
   if (digits === "" || number > MAX_CSEQ || !isToken(method))

@@ -117,14 +117,41 @@ export function canonicalName(name: string): string {
 
 /** Whether `name`, in any spelling, is the field `canonical`. */
 export function isNamed(name: string, canonical: string): boolean {
-  if (name.length !== canonical.length && name.length !== 1) return false;
+  if (name.length !== 1) {
+    if (name.length !== canonical.length) return false;
+    if ((name.charCodeAt(0) | LOWER) !== (canonical.charCodeAt(0) | LOWER)) return false;
+  }
   return name === canonical || canonicalName(name) === canonical;
 }
+
+/** Makes a letter's code its lower case one's. */
+const LOWER = 0x20;
 
 /** Whether the field of that canonical name holds a comma list. */
 export const isListField = (canonical: string): boolean => LIST_FIELDS.has(canonical);
 
-/** The spelling of a name just read, shared between messages if well known; undefined for no token. */
-export function readName(text: string): string | undefined {
-  return KNOWN.get(text)?.spelling ?? (isToken(text) ? text : undefined);
+/** Whether text can name a field. */
+export const isName = (text: string): boolean => KNOWN.has(text) || isToken(text);
+
+/**
+ * The spelling of the name that stands between two places of a text of octets, shared between
+ * messages if well known; undefined for no token. What is well known is not even cut out.
+ */
+export function readName(text: string, from: number, end: number): string | undefined {
+  if (end - from <= LONGEST)
+    for (const spelling of ALIKE[alikeness(end - from, text.charCodeAt(from))] ?? [])
+      if (text.startsWith(spelling, from)) return spelling;
+  const name = text.slice(from, end);
+  return isToken(name) ? name : undefined;
 }
+
+const LONGEST = Math.max(...[...KNOWN.keys()].map(({ length }) => length));
+
+const alikeness = (length: number, first: number): number => length * 256 + first;
+
+/** Well-known spellings by length and first octet. */
+const ALIKE: readonly (readonly string[])[] = Array.from(
+  { length: alikeness(LONGEST + 1, 0) },
+  (_, place) =>
+    [...KNOWN.keys()].filter((name) => alikeness(name.length, name.charCodeAt(0)) === place),
+);

@@ -33,26 +33,36 @@ const REQUEST_LINE = /^(\S+) (\S+) SIP\/(\d+\.\d+)$/i;
  *   256 header rows).
  */
 export function parseMessage(octets: Uint8Array): SipMessage {
-  const input = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
+  const input = asBuffer(octets);
   if (input.length > MAX_MESSAGE_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "message");
   let start = 0;
   while (input[start] === 0x0d && input[start + 1] === 0x0a) start += 2;
   const headEnd = input.indexOf(HEAD_END, start, "latin1");
   if (headEnd < 0) throw new ProtocolError("ERR_SIP_SYNTAX", "no end of headers");
-  const head = parseHead(input.subarray(start, headEnd));
-  const rest = input.subarray(headEnd + HEAD_END.length);
-  const length = contentLength(head) ?? rest.length;
-  if (length > rest.length) throw new ProtocolError("ERR_SIP_SYNTAX", "body is cut short");
-  return assembleMessage(head, rest.subarray(0, length));
+  const head = parseHeadText(input.toString("latin1", start, headEnd));
+  const bodyStart = headEnd + HEAD_END.length;
+  const length = contentLength(head) ?? input.length - bodyStart;
+  if (length > input.length - bodyStart)
+    throw new ProtocolError("ERR_SIP_SYNTAX", "body is cut short");
+  return assembleMessage(head, input.subarray(bodyStart, bodyStart + length));
 }
+
+const asBuffer = (octets: Uint8Array): Buffer =>
+  Buffer.isBuffer(octets)
+    ? octets
+    : Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
 
 /**
  * Parses start line and header rows; `octets` end before the empty line.
  * @throws ProtocolError `ERR_SIP_SYNTAX`; `ERR_SIP_LIMIT`.
  */
 export function parseHead(octets: Uint8Array): MessageHead {
-  if (octets.length > MAX_HEAD_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "header section");
-  const text = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString("latin1");
+  return parseHeadText(asBuffer(octets).toString("latin1"));
+}
+
+/** @param text One character an octet. */
+function parseHeadText(text: string): MessageHead {
+  if (text.length > MAX_HEAD_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "header section");
   const startEnd = lineEnd(text, 0);
   const headers: HeaderRow[] = [];
   for (let at = startEnd + 2; at < text.length + 2; ) {
@@ -81,7 +91,7 @@ function readRow(text: string, from: number, firstEnd: number, end: number): Hea
   const colon = text.indexOf(":", from);
   let nameEnd = colon;
   while (nameEnd > from && isLws(text.charCodeAt(nameEnd - 1))) nameEnd -= 1;
-  const name = colon < 0 || colon > firstEnd ? undefined : readName(text.slice(from, nameEnd));
+  const name = colon < 0 || colon > firstEnd ? undefined : readName(text, from, nameEnd);
   if (name === undefined) throw new ProtocolError("ERR_SIP_SYNTAX", "not a header row");
   if (firstEnd < end)
     return { name, value: unfold(text.slice(colon + 1, end)), wire: text.slice(from, end) };

@@ -2,29 +2,42 @@
  * Parsers that know what they read a moment ago. One message is looked at by several layers, and
  * the messages of one call repeat each other's From, To and Route. Pure to whoever calls: the same
  * text gives the same value, which therefore nobody may change.
+ *
+ * A table with one place for many texts, and no map: V8 makes every string that a map is asked for
+ * unique in its heap, which costs as much as to parse it.
  */
 
-/** Texts of one generation; there are two, so that a busy moment never forgets everything. */
-export const REMEMBERED_TEXTS = 256;
+/** Texts remembered at most: a power of two. */
+export const REMEMBERED_TEXTS = 512;
 /** Longer texts are parsed each time. */
 export const REMEMBERED_CHARACTERS = 256;
+/** Characters that decide a text's place, from its end: tags, branches and ports differ there. */
+const TELLING_CHARACTERS = 12;
+
+interface Memory<T> {
+  readonly text: string;
+  readonly value: T;
+}
 
 /** The parser with a memory bounded by the two constants; what it throws is not remembered. */
 export function remembering<T extends object>(parse: (text: string) => T): (text: string) => T {
-  let recent = new Map<string, T>();
-  let older = new Map<string, T>();
+  const memories = new Array<Memory<T> | undefined>(REMEMBERED_TEXTS).fill(undefined);
   return (text) => {
-    const known = recent.get(text);
-    if (known !== undefined) return known;
     if (text.length > REMEMBERED_CHARACTERS) return parse(text);
+    const place = placeOf(text);
+    const known = memories[place];
+    if (known?.text === text) return known.value;
     // A piece of a string keeps the whole alive: what is remembered must not keep a head.
     const own = ` ${text}`.slice(1);
-    const value = older.get(text) ?? parse(own);
-    if (recent.size >= REMEMBERED_TEXTS) {
-      older = recent;
-      recent = new Map();
-    }
-    recent.set(own, value);
+    const value = parse(own);
+    memories[place] = { text: own, value };
     return value;
   };
+}
+
+function placeOf(text: string): number {
+  let place = text.length;
+  for (let at = Math.max(0, text.length - TELLING_CHARACTERS); at < text.length; at += 1)
+    place = (Math.imul(place, 31) + text.charCodeAt(at)) | 0;
+  return (place ^ (place >>> 9)) & (REMEMBERED_TEXTS - 1);
 }

@@ -3,7 +3,7 @@
  * Rows as received go out as received; Content-Length always states the body's octets.
  */
 import { isToken } from "./grammar.ts";
-import { isNamed, readName } from "./header-name.ts";
+import { isName, isNamed } from "./header-name.ts";
 import type { HeaderRow, SipMessage } from "./message.ts";
 
 const FOLD = /\r\n(?=[ \t])/g;
@@ -38,15 +38,16 @@ function startLine(message: SipMessage): string {
 
 /** Keeps a right Content-Length row, corrects a wrong one, adds a missing one. */
 function statedLength({ headers, body }: SipMessage): readonly HeaderRow[] {
+  const length = String(body.length);
   let stated = 0;
   let right = 0;
   for (const { name, value } of headers)
     if (isNamed(name, "content-length")) {
       stated += 1;
-      if (/^\d+$/.test(value) && Number(value) === body.length) right += 1;
+      if (value === length || (/^\d+$/.test(value) && Number(value) === body.length)) right += 1;
     }
   if (stated === 1 && right === 1) return headers;
-  const row = { name: "Content-Length", value: String(body.length) };
+  const row = { name: "Content-Length", value: length };
   return [...headers.filter(({ name }) => !isNamed(name, "content-length")), row];
 }
 
@@ -55,7 +56,7 @@ function serializeRow({ name, value, wire }: HeaderRow): string {
     checkedLine(wire.includes("\r\n") ? wire.replace(FOLD, "") : wire);
     return wire;
   }
-  if (readName(name) === undefined) throw new TypeError("header name");
+  if (!isName(name)) throw new TypeError("header name");
   return `${name}: ${checkedLine(value)}`;
 }
 
