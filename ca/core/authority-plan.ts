@@ -14,6 +14,8 @@ export interface AuthorityRequest {
   readonly users: readonly string[];
   /** IP addresses of the controller's host. */
   readonly addresses: readonly string[];
+  /** Of every certificate. */
+  readonly keyType: "p256" | "rsa2048" | "rsa3072";
 }
 
 /** One key pair and the two files that hold it. */
@@ -30,6 +32,11 @@ export type PlannedItem = {
       readonly profile: "authority" | "host" | "user";
       readonly commonName: string;
       readonly alternativeNames: readonly AlternativeName[];
+      readonly keyType: AuthorityRequest["keyType"];
+      /** How many authorities may follow below an authority. */
+      readonly pathLength?: number;
+      /** The public file goes on with the authority's own certificate. */
+      readonly isChain?: true;
     }
   | { readonly kind: "key-pair"; readonly algorithm: "ed25519" | "x25519" }
 );
@@ -56,9 +63,10 @@ const KEY_PAIRS: readonly PlannedItem[] = [
 /** Plans the authority, its host, its users and the keys of the programs, or says what is wrong. */
 export function planAuthority(request: AuthorityRequest): AuthorityPlan {
   const items = [
-    authorityItem(request.domain),
+    authorityItem(request),
+    issuerItem(request),
     hostItem(request),
-    ...request.users.map(userItem),
+    ...request.users.map((user) => userItem(user, request)),
     ...KEY_PAIRS,
   ];
   const faults = [...findFaults(request), ...findCollisions(items)];
@@ -86,10 +94,12 @@ function findCollisions(items: readonly PlannedItem[]): string[] {
   return [...twice].map((file) => `${file}: two owners would share this file`);
 }
 
-function authorityItem(domain: string): PlannedItem {
+function authorityItem({ domain, keyType }: AuthorityRequest): PlannedItem {
   return {
     kind: "certificate",
     profile: "authority",
+    keyType,
+    pathLength: 1,
     commonName: toCommonName(`${domain} Keyhole CA`),
     alternativeNames: [],
     ...certificateFiles("ca"),
@@ -98,14 +108,32 @@ function authorityItem(domain: string): PlannedItem {
   };
 }
 
-function hostItem({ controller, addresses }: AuthorityRequest): PlannedItem {
+/** Certifies users while they register, so that the root's key need not be where the network is. */
+function issuerItem({ domain, keyType }: AuthorityRequest): PlannedItem {
+  return {
+    kind: "certificate",
+    profile: "authority",
+    keyType,
+    pathLength: 0,
+    isChain: true,
+    commonName: toCommonName(`${domain} Keyhole issuer`),
+    alternativeNames: [],
+    ...certificateFiles("issuer"),
+    purpose: `certifies phones of ${domain}`,
+    holder: "controller",
+  };
+}
+
+function hostItem({ domain, controller, addresses, keyType }: AuthorityRequest): PlannedItem {
   const parsed = addresses.flatMap((address) => tryParseAddress(address) ?? []);
   return {
     kind: "certificate",
     profile: "host",
+    keyType,
     commonName: toCommonName(controller),
     alternativeNames: [
       { kind: "dns", name: controller },
+      { kind: "uri", uri: `sip:${domain}` }, // speaks for its domain (RFC 5922 §7.1)
       ...parsed.map(({ octets }) => ({ kind: "address" as const, octets })),
     ],
     ...certificateFiles(controller),
@@ -114,11 +142,12 @@ function hostItem({ controller, addresses }: AuthorityRequest): PlannedItem {
   };
 }
 
-function userItem(user: string): PlannedItem {
+function userItem(user: string, { keyType }: AuthorityRequest): PlannedItem {
   const name = ADDRESS_OF_RECORD.exec(user)?.[1] ?? "";
   return {
     kind: "certificate",
     profile: "user",
+    keyType,
     commonName: toCommonName(user),
     alternativeNames: [{ kind: "uri", uri: user }],
     ...certificateFiles(name),

@@ -5,8 +5,13 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { assertNever } from "../../protocol/errors.ts";
 import { encodeCertificatePem } from "../../protocol/pki/certificate.ts";
-import { type Issuer, issueCertificate } from "../../protocol/pki/issue-certificate.ts";
+import {
+  type CertificateRequest,
+  type Issuer,
+  issueCertificate,
+} from "../../protocol/pki/issue-certificate.ts";
 import type { PlannedItem } from "../core/authority-plan.ts";
 
 export interface Validity {
@@ -74,14 +79,17 @@ async function makeFiles(
   validity: Validity,
 ): Promise<readonly MadeFile[]> {
   const files: MadeFile[] = [];
-  let authority: Issuer | undefined;
+  const now = Date.now();
+  let authority: Required<Issuer> | undefined;
   for (const item of items) {
     const { publicKey, privateKey } = generateKeys(item);
     let publicPem = publicKey.export({ format: "pem", type: "spki" });
     if (item.kind === "certificate") {
-      const certificate = await issue(item, publicKey, authority ?? { privateKey }, validity);
+      const request = requestOf(item, publicKey, validity, now);
+      const certificate = await issueCertificate(request, authority ?? { privateKey });
       authority ??= { certificate, privateKey };
       publicPem = encodeCertificatePem(certificate);
+      if (item.isChain) publicPem += encodeCertificatePem(authority.certificate);
     }
     const privatePem = privateKey.export({ format: "pem", type: "pkcs8" });
     files.push(
@@ -92,33 +100,38 @@ async function makeFiles(
   return files;
 }
 
-function issue(
+function requestOf(
   item: PlannedItem & { kind: "certificate" },
   publicKey: KeyObject,
-  issuer: Issuer,
   validity: Validity,
-): Promise<Buffer> {
-  const now = Date.now();
+  now: number,
+): CertificateRequest {
   const days = item.profile === "authority" ? validity.authorityDays : validity.certificateDays;
-  return issueCertificate(
-    {
-      commonName: item.commonName,
-      publicKey,
-      profile: item.profile,
-      alternativeNames: item.alternativeNames,
-      serialNumber: randomBytes(SERIAL_NUMBER_BYTES),
-      notBefore: new Date(now - CLOCK_SKEW_MS),
-      notAfter: new Date(now + days * DAY_MS),
-    },
-    issuer,
-  );
+  return {
+    ...item,
+    publicKey,
+    serialNumber: randomBytes(SERIAL_NUMBER_BYTES),
+    notBefore: new Date(now - CLOCK_SKEW_MS),
+    notAfter: new Date(now + days * DAY_MS),
+  };
 }
 
 function generateKeys(item: PlannedItem): { publicKey: KeyObject; privateKey: KeyObject } {
-  if (item.kind === "certificate") return generateKeyPairSync("ec", { namedCurve: "P-256" });
-  return item.algorithm === "ed25519"
-    ? generateKeyPairSync("ed25519")
-    : generateKeyPairSync("x25519");
+  const type = item.kind === "certificate" ? item.keyType : item.algorithm;
+  switch (type) {
+    case "p256":
+      return generateKeyPairSync("ec", { namedCurve: "P-256" });
+    case "rsa2048":
+      return generateKeyPairSync("rsa", { modulusLength: 2048 });
+    case "rsa3072":
+      return generateKeyPairSync("rsa", { modulusLength: 3072 });
+    case "ed25519":
+      return generateKeyPairSync("ed25519");
+    case "x25519":
+      return generateKeyPairSync("x25519");
+    default:
+      return assertNever(type);
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

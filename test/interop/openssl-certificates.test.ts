@@ -16,6 +16,7 @@ before(async () => {
     controller: HOST,
     users: [ALICE],
     addresses: ["10.10.0.1", "2001:db8::1"],
+    keyType: "p256",
   });
   assert.ok(plan.kind === "plan");
   const validity = { authorityDays: 30, certificateDays: 10 };
@@ -60,7 +61,7 @@ describe("certificates of `keyhole ca init` and OpenSSL", () => {
     assert.match(textOf("alice.pem"), /Digital Signature, Key Agreement/);
     assert.match(textOf("alice.pem"), /URI:sip:alice@atlanta\.example\.com/);
     assert.match(textOf("ca.pem"), /Certificate Sign, CRL Sign/);
-    assert.match(textOf("ca.pem"), /CA:TRUE, pathlen:0/);
+    assert.match(textOf("ca.pem"), /CA:TRUE, pathlen:1/);
   });
 
   for (const name of ["ca", HOST, "alice", "order", "recorder", "archive", "ledger"])

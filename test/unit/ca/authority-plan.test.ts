@@ -8,6 +8,7 @@ const REQUEST: AuthorityRequest = {
   controller: "ss1.atlanta.example.com",
   users: ["sip:alice@atlanta.example.com", "sip:bob@biloxi.example.com"],
   addresses: ["10.10.0.1", "2001:db8::1"],
+  keyType: "p256",
 };
 
 describe("planAuthority", () => {
@@ -17,6 +18,7 @@ describe("planAuthority", () => {
     const files = plan.items.map(({ publicFile, privateFile }) => `${publicFile} ${privateFile}`);
     assert.deepEqual(files, [
       "ca.pem ca.key",
+      "issuer.pem issuer.key",
       "ss1.atlanta.example.com.pem ss1.atlanta.example.com.key",
       "alice.pem alice.key",
       "bob.pem bob.key",
@@ -33,15 +35,16 @@ describe("planAuthority", () => {
     const names = plan.items.map((item) =>
       item.kind === "certificate" ? item.alternativeNames : [],
     );
-    assert.deepEqual(names[1], [
+    assert.deepEqual(names[2], [
       { kind: "dns", name: "ss1.atlanta.example.com" },
+      { kind: "uri", uri: "sip:atlanta.example.com" },
       { kind: "address", octets: Buffer.of(10, 10, 0, 1) },
       {
         kind: "address",
         octets: Buffer.from(`20010db8${"00".repeat(11)}01`, "hex"),
       },
     ]);
-    assert.deepEqual(names[2], [{ kind: "uri", uri: "sip:alice@atlanta.example.com" }]);
+    assert.deepEqual(names[3], [{ kind: "uri", uri: "sip:alice@atlanta.example.com" }]);
   });
 
   test("keeps common names within 64 characters", () => {
@@ -49,6 +52,12 @@ describe("planAuthority", () => {
     assert.ok(plan.kind === "plan");
     for (const item of plan.items)
       if (item.kind === "certificate") assert.ok(item.commonName.length <= 64);
+  });
+
+  test("plans an installation whose users get theirs by registering", () => {
+    const plan = planAuthority({ ...REQUEST, users: [] });
+    assert.ok(plan.kind === "plan");
+    assert.equal(plan.items.length, 7);
   });
 
   const refused: Record<string, readonly [Partial<AuthorityRequest>, readonly RegExp[]]> = {
@@ -67,6 +76,7 @@ describe("planAuthority", () => {
       { users: ["sip:ca@a.example"] },
       [/^ca\.key/, /^ca\.pem/],
     ],
+    "a user who takes the issuer's file": [{ users: ["sip:issuer@a.example"] }, [/^issuer\.key/]],
     "a user who takes a program's key": [{ users: ["sip:order@a.example"] }, [/^order\.key/]],
     "all faults at once": [
       { domain: "-", addresses: ["x"], users: ["y"] },

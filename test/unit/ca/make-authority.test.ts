@@ -13,6 +13,7 @@ const plan = planAuthority({
   controller: "ss1.atlanta.example.com",
   users: ["sip:alice@atlanta.example.com"],
   addresses: [],
+  keyType: "p256",
 });
 assert.ok(plan.kind === "plan");
 const { items } = plan;
@@ -40,6 +41,7 @@ describe("makeAuthority", () => {
       return Math.floor((validToDate.getTime() - validFromDate.getTime()) / DAY_MS);
     };
     assert.equal(lifeDays("ca.pem"), 30);
+    assert.equal(lifeDays("issuer.pem"), 30);
     assert.equal(lifeDays("alice.pem"), 10);
   });
 
@@ -106,9 +108,14 @@ describe("keyhole ca", () => {
       init(directory, "--user", "alice"),
       init(directory, "--days", "0"),
       init(directory, "--days", "x"),
+      init(directory, "--key-type", "dsa"),
       init(directory, "--unknown"),
       keyhole("init", "--out", directory),
       keyhole("unknown"),
+      keyhole("revoke", "--database", "none"),
+      keyhole("revoke", "--database", "none", "alice"),
+      keyhole("revoke", "--database", "none", "sip:alice@a.example", "--reason", "dislike"),
+      keyhole("crl", "--database", "none"),
     ];
     for (const { status, stderr } of attempts) {
       assert.equal(status, 64);
