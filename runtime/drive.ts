@@ -17,10 +17,15 @@ export interface Tick {
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/**
+ * @param grainMs Deadlines are met at multiples of it, so late by less than it: many that lie close
+ *   together, of several machines even, cost one timer.
+ */
 export function drive<Input, Effect>(
   machine: Machine<Input | Tick, Effect>,
   perform: (effect: Effect) => void,
   clock: () => Millis = Date.now,
+  grainMs = 1,
 ): Drive<Input> {
   const waiting: (Input | Tick)[] = [];
   let running = false;
@@ -45,12 +50,15 @@ export function drive<Input, Effect>(
   /** A timer that fires too early costs less than one that is moved with every input. */
   const rearm = (): void => {
     const deadline = stopped ? undefined : machine.deadline();
-    if (deadline === undefined) disarm();
-    else if (timer === undefined || deadline < armedFor) {
-      clearTimeout(timer);
-      armedFor = deadline;
-      timer = setTimeout(wake, Math.min(Math.max(0, deadline - clock()), MAX_TIMER_MS));
+    if (deadline === undefined) {
+      disarm();
+      return;
     }
+    const wakeAt = Math.ceil(deadline / grainMs) * grainMs;
+    if (timer !== undefined && wakeAt >= armedFor) return;
+    clearTimeout(timer);
+    armedFor = wakeAt;
+    timer = setTimeout(wake, Math.min(Math.max(0, wakeAt - clock()), MAX_TIMER_MS));
   };
 
   const wake = (): void => {

@@ -5,8 +5,8 @@
  * remembered of whoever sends, and an answer leaves from the socket its question came to. Flow
  * names are `udp/SOCKET/PORT/ADDRESS`. Sending resolves no names unless a target holds one.
  */
-import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from "node:dgram";
-import { isIP, isIPv6 } from "node:net";
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { isIP } from "node:net";
 import { readDatagram } from "../protocol/sip/datagram.ts";
 import type { FlowId, Peer, Target } from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
@@ -46,7 +46,7 @@ export class DatagramTransport {
 
   /** Returns the port, which the kernel chose where 0 was asked for. */
   async listen(address: string, port: number): Promise<number> {
-    const own = this.#open(isIPv6(address) ? 6 : 4, address, port);
+    const own = this.#open(familyOf(address), address, port);
     const { socket } = own;
     await new Promise<void>((resolve, reject) => {
       socket.once("error", reject);
@@ -126,12 +126,12 @@ export class DatagramTransport {
     const done =
       settle &&
       ((error: Error | null) => settle(error ?? undefined, flowName(index, address, port)));
-    socket.send(octets, 0, octets.length, port, address, done);
+    socket.send(octets, port, address, done);
   }
 
   /** The socket that a target asks for, or the first of its family; one is opened if need be. */
   #socketFor({ address, localAddress, localPort }: Target): OwnSocket | undefined {
-    const family = isIPv6(address) ? 6 : 4;
+    const family = familyOf(address);
     for (const own of this.#sockets) {
       if (own.family !== family) continue;
       if (localPort !== undefined && own.port !== localPort) continue;
@@ -146,7 +146,8 @@ export class DatagramTransport {
       type: family === 6 ? "udp6" : "udp4",
       ipv6Only: family === 6,
       recvBufferSize: RECEIVE_BUFFER_BYTES,
-      lookup: answerAtOnce,
+      // It asks for the address of an address: that needs no resolver.
+      lookup: (numeric, _options, answer) => answer(null, numeric, family),
     });
     const isWildcard = address === "0.0.0.0" || address === "::";
     const own: OwnSocket = {
@@ -204,9 +205,8 @@ function fail(what: string, settle: Settle | undefined): void {
 
 const clock = (): number => performance.now();
 
-/** The socket asks for the address of an address: it needs no resolver. */
-const answerAtOnce: NonNullable<SocketOptions["lookup"]> = (address, _options, answer) =>
-  answer(null, address, isIP(address));
+/** Of what is known to be an address. */
+const familyOf = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
 
 const flowName = (index: number, address: string, port: number): FlowId =>
   `udp/${index}/${port}/${address}`;
@@ -222,14 +222,14 @@ function readFlow(flow: FlowId): readonly [index: number, port: number, address:
 }
 
 function peerAt({ isWildcard, address, port }: OwnSocket, far: string, farPort: number): Peer {
-  return {
+  const peer = {
     transport: "udp",
     address: withoutZone(far),
     port: farPort,
     localPort: port,
     identities: NO_IDENTITIES,
-    ...(isWildcard ? undefined : { localAddress: address }),
-  };
+  } as const;
+  return isWildcard ? peer : { ...peer, localAddress: address };
 }
 
 const withoutZone = (address: string): string => {

@@ -27,6 +27,8 @@ export interface SipStackSetting {
 
 /** How often the event loop and the sockets are asked how they do. */
 const LAG_PERIOD_MS = 100;
+/** Of all timers of transactions and calls, the shortest of which are hundreds of milliseconds. */
+export const TIMER_GRAIN_MS = 20;
 /** Requests that wait longer have been sent four times over by when they are read. */
 const MAX_QUEUE_DELAY_MS = 4_000;
 
@@ -48,7 +50,7 @@ export class SipStack {
       maxTransactions: config.limits.transactions,
       isUrgent,
     });
-    this.#drive = drive(this.#layer, (effect) => this.#perform(effect));
+    this.#drive = drive(this.#layer, (effect) => this.#perform(effect), Date.now, TIMER_GRAIN_MS);
   }
 
   /** Rejects if one of the listeners cannot be opened. */
@@ -59,7 +61,8 @@ export class SipStack {
     this.#transport = await createSipTransport({
       listeners: config.listen,
       ...(tls === undefined ? {} : { tls }),
-      onMessage: (arrival) => this.#drive.feed({ kind: "received", ...arrival }),
+      onMessage: ({ message, flow, peer }) =>
+        this.#drive.feed({ kind: "received", message, flow, peer }),
       onClosed: (flow) => {
         this.#drive.feed({ kind: "flow-closed", flow });
         onClosed(flow);

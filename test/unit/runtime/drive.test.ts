@@ -85,3 +85,37 @@ test("a deadline that has moved is kept, earlier or later, with one timer", () =
     mock.timers.reset();
   }
 });
+
+test("deadlines within one grain are met together, none early and none a grain late", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    let now = 1_000;
+    const woken: number[] = [];
+    const drives = [1, 2].map(() =>
+      drive<Input, string>(
+        new Echo(),
+        (effect) => effect.startsWith("tick") && woken.push(now),
+        () => now,
+        20,
+      ),
+    );
+    const pass = (ms: number): void => {
+      now += ms;
+      mock.timers.tick(ms);
+    };
+    pass(1);
+    drives[0]?.feed({ kind: "add", word: "a" });
+    pass(10);
+    drives[1]?.feed({ kind: "add", word: "b" });
+    pass(108);
+    assert.deepEqual(woken, []);
+    pass(1);
+    assert.deepEqual(woken, [1_120, 1_120]);
+    pass(100);
+    drives[0]?.feed({ kind: "add", word: "c" });
+    pass(100);
+    assert.deepEqual(woken.slice(2), [1_320], "on the grain it is met at once");
+  } finally {
+    mock.timers.reset();
+  }
+});
