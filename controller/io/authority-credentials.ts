@@ -9,6 +9,7 @@ import {
   decodeCertificate,
   mayBeUsedFor,
 } from "../../protocol/pki/certificate.ts";
+import { type Crl, decodeCrl } from "../../protocol/pki/crl.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { type CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { ControllerConfig } from "../config.ts";
@@ -22,8 +23,8 @@ export interface AuthorityCredentials {
   /** What our own phones and controllers lead to: handed out for each of our domains (DER). */
   readonly ownAnchors: readonly Buffer[];
   readonly trust: readonly DomainAnchors[];
-  /** DER. */
-  readonly foreignCrls: readonly Buffer[];
+  /** As they were read: who signed them is asked where a chain leads by their issuer. */
+  readonly foreignCrls: readonly Crl[];
   /** Certificates of recorders, handed out beside the controller's own (DER). */
   readonly recorders: readonly Buffer[];
 }
@@ -97,12 +98,11 @@ function readTrust(
   return { domain, anchors: read.map(({ raw }) => raw) };
 }
 
-/** PEM, several in a row, or DER. @throws TypeError for anything else. */
-function parseCrls(octets: Buffer): readonly Buffer[] {
+/** PEM, several in a row, or DER. @throws ProtocolError `ERR_CRL` for anything else. */
+function parseCrls(octets: Buffer): readonly Crl[] {
   const blocks = [...octets.toString("latin1").matchAll(PEM_CRL)];
-  return blocks.length === 0
-    ? [octets]
-    : blocks.map(([, text = ""]) => Buffer.from(text, "base64"));
+  const lists = blocks.map(([, text = ""]) => Buffer.from(text, "base64"));
+  return (lists.length === 0 ? [octets] : lists).map(decodeCrl);
 }
 
 function readRecorder(files: CredentialFiles, { recording }: ControllerConfig): readonly Buffer[] {

@@ -6,17 +6,18 @@
 import { isRecipient, openAnswer, openOffer } from "../../protocol/body/open-body.ts";
 import { verifySignedEntity } from "../../protocol/body/signed-entity.ts";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
-import { isProtocolError } from "../../protocol/errors.ts";
+import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
+import type { Certificate } from "../../protocol/pki/certificate.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { headerValue, type SipMessage } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Inspection, OpenedBody } from "../core/call-port.ts";
+import type { DomainTrust } from "./domain-trust.ts";
 import { nameOfError } from "./name-of-error.ts";
 
 export interface BodyInspectorSetting {
   readonly holder: Identity;
-  /** DER certificates of whom we believe in signing certificates. */
-  readonly anchors: readonly Buffer[];
+  readonly trust: DomainTrust;
   readonly log: Logger;
 }
 
@@ -62,8 +63,12 @@ export class BodyInspector {
   }
 
   async #verify(entity: Buffer): Promise<OpenedBody> {
-    const { anchors } = this.#setting;
-    const { signer, sipfrag, sdp } = await verifySignedEntity({ entity, anchors, now: Date.now() });
+    const { trust } = this.#setting;
+    const anchors = (signer: Certificate) => trust.anchorsOf(signer);
+    const verified = await verifySignedEntity({ entity, anchors, now: Date.now() });
+    const { signer, sipfrag, sdp } = verified;
+    if (trust.isRevoked(signer.certificate))
+      throw new ProtocolError("ERR_CERTIFICATE", "certificate is revoked");
     return { signer: signer.uris, sipfrag, sdp };
   }
 }

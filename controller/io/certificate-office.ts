@@ -42,6 +42,12 @@ interface Desks {
 export const REVOCATION_POLL_MS = 1_000;
 
 export class CertificateOffice {
+  /** With a database that cannot be read nothing counts as valid, and nothing is recorded. */
+  readonly directory: AuthorityDirectory = {
+    ownerOf: (keyId) => this.#read(() => this.#database.ownerOf(keyId), undefined),
+    isRevoked: (certificate) => this.#read(() => this.#database.isRevoked(certificate), true),
+  };
+
   readonly #setting: OfficeSetting;
   readonly #database: AuthorityDatabase;
   readonly #passwords = new FairQueue(PASSWORD_LIMITS);
@@ -69,7 +75,7 @@ export class CertificateOffice {
     if (authority === undefined) throw new TypeError("an authority without its table");
     const { skewS, userKeys, registrationsPerMinute, queriesPerMinute, location } = authority;
     return {
-      directory: this.#directory,
+      directory: this.directory,
       skewMs: skewS * 1000,
       keyTypes: userKeys,
       perMinute: { registrations: registrationsPerMinute, queries: queriesPerMinute },
@@ -122,7 +128,8 @@ export class CertificateOffice {
   #desksOf({ config, credentials, users }: OfficeRules): Desks {
     const { body, authority } = certifying(credentials);
     const { log } = this.#setting;
-    const trust = new DomainTrust(body, authority);
+    const { isRevoked } = this.directory;
+    const trust = new DomainTrust({ body, authority, isRevoked });
     const issuer = new CertificateIssuer(authority.issuer, this.#database);
     const { domains } = config;
     const shared = { body, trust, log };
@@ -135,19 +142,9 @@ export class CertificateOffice {
         issuer,
         passwords: this.#passwords,
       }),
-      queries: new QueryDesk({
-        ...shared,
-        directory: this.#directory,
-        signatures: this.#signatures,
-      }),
+      queries: new QueryDesk({ ...shared, signatures: this.#signatures }),
     };
   }
-
-  /** With a database that cannot be read nothing counts as valid, and nothing is recorded. */
-  readonly #directory: AuthorityDirectory = {
-    ownerOf: (keyId) => this.#read(() => this.#database.ownerOf(keyId), undefined),
-    isRevoked: (certificate) => this.#read(() => this.#database.isRevoked(certificate), true),
-  };
 
   #read<T>(read: () => T, otherwise: T): T {
     try {

@@ -4,8 +4,10 @@
  */
 import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import type { Certificate } from "../../protocol/pki/certificate.ts";
-import { verifyChain } from "../../protocol/pki/verify-chain.ts";
+import { type Certificate, decodeCertificate } from "../../protocol/pki/certificate.ts";
+import type { Crl } from "../../protocol/pki/crl.ts";
+import { keyIdOf } from "../../protocol/pki/public-key.ts";
+import { type ChainRequest, verifyChain } from "../../protocol/pki/verify-chain.ts";
 import { parseSipUri } from "../../protocol/sip/uri.ts";
 import type { AuthorityCredentials } from "./authority-credentials.ts";
 import type { BodyCredentials } from "./credentials.ts";
@@ -17,37 +19,81 @@ export interface ShownChain {
   readonly now: Millis;
 }
 
+export interface TrustSetting {
+  readonly body: BodyCredentials;
+  /** Absent: what `body` says is all. */
+  readonly authority?: AuthorityCredentials | undefined;
+  /** Whether we, or who issued it, have revoked a key. */
+  readonly isRevoked?: ((key: { readonly keyId: string }) => boolean) | undefined;
+}
+
 export class DomainTrust {
   readonly #byDomain: ReadonlyMap<string, readonly Buffer[]>;
   /** For our own domains, and those that nothing is said of. */
   readonly #common: readonly Buffer[];
+  readonly #crls: readonly Crl[];
+  readonly #isRevoked: TrustSetting["isRevoked"];
 
-  constructor(body: BodyCredentials, authority: AuthorityCredentials | undefined) {
-    const { issuer, chain = [], trust = [] } = authority ?? {};
+  constructor({ body, authority, isRevoked }: TrustSetting) {
+    const { issuer, chain = [], trust = [], foreignCrls = [] } = authority ?? {};
     this.#byDomain = new Map(trust.map(({ domain, anchors }) => [domain, anchors]));
     // Phones need not send along who issued what we issued.
     this.#common = [...body.anchors, ...(issuer ? [issuer.certificate, ...chain] : [])];
+    this.#crls = foreignCrls;
+    this.#isRevoked = isRevoked;
   }
 
-  /** DER certificates whose word counts for names of that domain. */
-  anchorsOf(domain: string): readonly Buffer[] {
-    return this.#byDomain.get(domain) ?? this.#common;
+  /**
+   * DER certificates whose word counts for all the names of a certificate; none if no authority
+   * may speak for all of them.
+   */
+  anchorsOf({ uris }: Certificate): readonly Buffer[] {
+    const [anchors = this.#common, ...more] = new Set(uris.map((uri) => this.#anchorsFor(uri)));
+    return more.length === 0 ? anchors : [];
   }
 
   /**
    * The SIP URIs of a certificate for which its own chain may speak, and is valid now.
-   * @throws ProtocolError `ERR_CERTIFICATE` if there is none.
+   * @throws ProtocolError `ERR_CERTIFICATE` if there is none, or it is revoked.
    */
-  async namesOf(shown: ShownChain): Promise<readonly string[]> {
-    const { certificate, others: intermediates, now } = shown;
-    const byAnchors = Map.groupBy(certificate.uris, (uri) => this.anchorsOf(domainOf(uri)));
+  async namesOf({ certificate, others, now }: ShownChain): Promise<readonly string[]> {
+    const request = { certificate, intermediates: others, now };
+    const byAnchors = Map.groupBy(certificate.uris, (uri) => this.#anchorsFor(uri));
     const names: string[] = [];
     for (const [anchors, uris] of byAnchors)
-      if (await holds(() => verifyChain({ certificate, intermediates, anchors, now })))
-        names.push(...uris);
+      if (await this.#isVouchedFor({ ...request, anchors })) names.push(...uris);
     if (names.length === 0)
       throw new ProtocolError("ERR_CERTIFICATE", "nobody vouches for a name of the certificate");
     return names;
+  }
+
+  /** Whether a certificate, its chain apart, was revoked by us. @param der DER, sound */
+  isRevoked(der: Uint8Array): boolean {
+    return this.#isRevoked !== undefined && this.#isKeyRevoked(decodeCertificate(der));
+  }
+
+  readonly #isKeyRevoked = ({ publicKey }: Certificate): boolean =>
+    this.#isRevoked?.({ keyId: keyIdOf(publicKey) }) === true;
+
+  #anchorsFor(uri: string): readonly Buffer[] {
+    return this.#byDomain.get(domainOf(uri)) ?? this.#common;
+  }
+
+  async #isVouchedFor(
+    shown: Pick<ChainRequest, "certificate" | "intermediates" | "anchors" | "now">,
+  ): Promise<boolean> {
+    try {
+      await verifyChain({
+        ...shown,
+        crls: this.#crls,
+        crlCoverage: "where-present",
+        isRevoked: this.#isKeyRevoked,
+      });
+      return true;
+    } catch (error) {
+      if (isProtocolError(error)) return false;
+      throw error;
+    }
   }
 }
 
@@ -57,16 +103,6 @@ function domainOf(uri: string): string {
     return parseSipUri(uri).host.toLowerCase();
   } catch (error) {
     if (isProtocolError(error)) return "";
-    throw error;
-  }
-}
-
-async function holds(verify: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await verify();
-    return true;
-  } catch (error) {
-    if (isProtocolError(error)) return false;
     throw error;
   }
 }

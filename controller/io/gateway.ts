@@ -9,6 +9,7 @@ import type { ControllerEffect, ControllerInput } from "../core/controller-port.
 import { AgentLink } from "./agent-link.ts";
 import { BodyInspector } from "./body-inspector.ts";
 import type { Credentials } from "./credentials.ts";
+import { DomainTrust } from "./domain-trust.ts";
 import { hearNews } from "./gateway-news.ts";
 import { OrderSealer } from "./order-sealer.ts";
 
@@ -23,6 +24,8 @@ export interface GatewaySetting {
     save(session: WantedSession): void;
     forget(session: string): void;
   };
+  /** Whether our authority has revoked a key; absent without one. */
+  readonly isRevoked?: ((key: { readonly keyId: string }) => boolean) | undefined;
   readonly log: Logger;
 }
 
@@ -37,7 +40,7 @@ export class Gateway {
   private constructor(setting: GatewaySetting, sealer: OrderSealer) {
     this.#setting = setting;
     this.#sealer = sealer;
-    this.#inspector = inspectorOf(setting.credentials, setting.log);
+    this.#inspector = inspectorOf(setting.credentials, setting);
     const { socketPath, controller, log } = setting;
     this.#agent = new AgentLink({
       socketPath,
@@ -58,7 +61,7 @@ export class Gateway {
 
   /** Other certificates and keys from now on. */
   async reload(credentials: Credentials): Promise<void> {
-    this.#inspector = inspectorOf(credentials, this.#setting.log);
+    this.#inspector = inspectorOf(credentials, this.#setting);
     this.#sealer = await OrderSealer.create(credentials.recording);
   }
 
@@ -93,7 +96,11 @@ export class Gateway {
   }
 }
 
-const inspectorOf = ({ body }: Credentials, log: Logger): BodyInspector => {
+function inspectorOf(
+  { body, authority }: Credentials,
+  { isRevoked, log }: GatewaySetting,
+): BodyInspector {
   if (body === undefined) throw new TypeError("a gateway without a key for bodies");
-  return new BodyInspector({ holder: body.identity, anchors: body.anchors, log });
-};
+  const trust = new DomainTrust({ body, authority, isRevoked });
+  return new BodyInspector({ holder: body.identity, trust, log });
+}

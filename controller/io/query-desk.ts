@@ -4,12 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { signQueryAnswer, verifyQuery } from "../../protocol/body/certificate-query.ts";
-import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
-import { fingerprintOf } from "../../protocol/pki/certificate.ts";
-import { keyIdOf } from "../../protocol/pki/public-key.ts";
+import { isProtocolError } from "../../protocol/errors.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import type { AuthorityDirectory } from "../core/authority-policy.ts";
 import type { AskerOutcome, CertificateEffect, SignedOutcome } from "../core/certificate-port.ts";
 import type { BodyCredentials } from "./credentials.ts";
 import type { DomainTrust } from "./domain-trust.ts";
@@ -19,7 +16,6 @@ import { nameOfError } from "./name-of-error.ts";
 export interface QueryDeskSetting {
   readonly body: BodyCredentials;
   readonly trust: DomainTrust;
-  readonly directory: AuthorityDirectory;
   /** Where signatures wait their turn; it outlives a reload. */
   readonly signatures: FairQueue;
   readonly log: Logger;
@@ -58,15 +54,12 @@ export class QueryDesk {
   }
 
   async #verify(request: SipRequest): Promise<AskerOutcome> {
-    const { trust, directory } = this.#setting;
     const { startLine, rows, signer, others } = await verifyQuery({
       body: request.body,
       contentType: headerValue(request, "Content-Type") ?? "",
     });
-    const uris = await trust.namesOf({ certificate: signer, others, now: Date.now() });
-    const fingerprint = fingerprintOf(signer.encoded);
-    if (directory.isRevoked({ keyId: keyIdOf(signer.publicKey), fingerprint }))
-      throw new ProtocolError("ERR_CERTIFICATE", "certificate is revoked");
+    const shown = { certificate: signer, others, now: Date.now() };
+    const uris = await this.#setting.trust.namesOf(shown);
     return { kind: "asker", uris, startLine, rows };
   }
 

@@ -164,6 +164,7 @@ class ControllerShell implements RunningController {
           save: (session) => this.#state.saveSession(session),
           forget: (session) => this.#state.forgetSession(session),
         },
+        isRevoked: this.#office?.directory.isRevoked,
         log: this.#log,
       });
     await this.#sip.listen();
