@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes as random } from "node:crypto";
+import fc from "fast-check";
 import { type SipfragRows, serializeSipfrag } from "../../../protocol/body/sipfrag.ts";
 import type { ContentCipher } from "../../../protocol/cms/algorithms.ts";
 import { type Recipient, sealEnvelope } from "../../../protocol/cms/seal-message.ts";
@@ -34,6 +35,28 @@ export const failsToDecrypt = (error: unknown): boolean =>
   isProtocolError(error, "ERR_CMS_DECRYPT") &&
   error.message === "message cannot be decrypted" &&
   error.cause === undefined;
+
+/** Any text of Latin characters, controls included. */
+export const anyText = fc
+  .uint8Array({ maxLength: 60 })
+  .map((octets) => Buffer.from(octets).toString("latin1"));
+
+/** These octets with one to four of them changed. */
+export const alteredOctets = (octets: Buffer): fc.Arbitrary<Buffer> =>
+  fc
+    .array(fc.tuple(fc.nat(octets.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 })
+    .map((changes) => {
+      const copy = Buffer.from(octets);
+      for (const [at, value] of changes) copy[at] = value;
+      return copy;
+    });
+
+/** These octets with one bit flipped. */
+export function withFlippedBit(octets: Buffer, bit: number): Buffer {
+  const copy = Buffer.from(octets);
+  copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  return copy;
+}
 
 export const part = (type: string, octets: Uint8Array, disposition?: string): Buffer =>
   serializeEntity(

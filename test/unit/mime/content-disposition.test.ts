@@ -65,7 +65,7 @@ describe("Content-Disposition", () => {
 
   test("parsing is total", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (value) => {
+      fc.property(fc.string(), (value) => {
         try {
           parseContentDisposition(value);
         } catch (error) {
