@@ -25,7 +25,7 @@ export function noteCallee(
   if (set === undefined) return;
   const tag = messageTag(response, "To") ?? "";
   const { callees } = set;
-  const contact = contactOf(response);
+  const contact = contactHost(response);
   const known = callees.get(tag);
   if (known !== undefined) {
     known.contact = contact ?? known.contact;
@@ -46,7 +46,7 @@ export function noteSender({ request, place }: Passing, arrival: Arrival): void 
   }
   known.flow = arrival.flow;
   known.peer = arrival.peer;
-  known.contact = contactOf(request) ?? known.contact;
+  known.contact = contactHost(request) ?? known.contact;
 }
 
 function dialogsOfOwner(owner: Owner): DialogSet | undefined {
@@ -68,7 +68,7 @@ const legOf = (
 ): Leg => ({ whom, flow, peer, contact });
 
 /** Canonical host of the Contact. */
-function contactOf(message: SipMessage): string | undefined {
+export function contactHost(message: SipMessage): string | undefined {
   const value = firstValue(message, "Contact");
   if (value === undefined) return undefined;
   const host = parsed(() => parseSipUri(parseNameAddr(value).uri).host);

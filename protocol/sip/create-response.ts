@@ -45,6 +45,7 @@ const REASONS: Readonly<Record<number, string>> = {
   486: "Busy Here",
   487: "Request Terminated",
   488: "Not Acceptable Here",
+  489: "Bad Event",
   491: "Request Pending",
   493: "Undecipherable",
   494: "Security Agreement Required",

@@ -123,6 +123,9 @@ function requestLine(dialog: Dialog): { uri: string; route: readonly string[] } 
   return { uri, route: [...others, `<${dialog.remoteTarget}>`] };
 }
 
+/** RFC 3261 §12.2, RFC 3311 §5.1, RFC 6665 §4.1.2.2 and §4.2.2. */
+const TARGET_REFRESHES: ReadonlySet<string> = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY"]);
+
 export type InDialogVerdict =
   | { readonly kind: "accepted"; readonly dialog: Dialog }
   /** 500: an old number came again (§12.2.2). */
@@ -134,8 +137,7 @@ export function receiveInDialog(dialog: Dialog, request: SipRequest): InDialogVe
   if (request.method === "ACK") return { kind: "accepted", dialog };
   if (dialog.remoteCSeq !== undefined && number <= dialog.remoteCSeq)
     return { kind: "refused", status: 500 };
-  const refreshes = request.method === "INVITE" || request.method === "UPDATE";
-  const target = refreshes ? firstValue(request, "Contact") : undefined;
+  const target = TARGET_REFRESHES.has(request.method) ? firstValue(request, "Contact") : undefined;
   const remoteTarget = target === undefined ? dialog.remoteTarget : parseNameAddr(target).uri;
   return { kind: "accepted", dialog: { ...dialog, remoteCSeq: number, remoteTarget } };
 }

@@ -1,0 +1,96 @@
+/**
+ * The subscriptions to certificates, found by dialog, by whom they watch, by who watches and by the
+ * connection that leads there. Pure.
+ */
+import type { FlowId } from "../../protocol/sip/flow.ts";
+import { FlowMembers } from "../../protocol/sip/flow-members.ts";
+import type { SipRequest } from "../../protocol/sip/message.ts";
+import { messageTag } from "../../protocol/sip/name-addr.ts";
+import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import { type Watch, watchKey } from "./certificate-watch.ts";
+import { callIdOf } from "./dialog-table.ts";
+import { contactHost } from "./note-party.ts";
+
+export class WatchTable {
+  readonly #byKey = new Map<string, Watch>();
+  readonly #byAor = new Map<string, Set<Watch>>();
+  readonly #bySubscriber = new Map<string, Set<Watch>>();
+  readonly #byFlow = new FlowMembers<Watch>();
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  has(watch: Watch): boolean {
+    return this.#byKey.get(watch.key) === watch;
+  }
+
+  get(key: string): Watch | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** The subscription whose subscriber sent a request with both tags. */
+  find(request: SipRequest): Watch | undefined {
+    const watch = this.#byKey.get(watchKey(callIdOf(request), messageTag(request, "To") ?? ""));
+    return watch?.dialog.remoteTag === messageTag(request, "From") ? watch : undefined;
+  }
+
+  all(): readonly Watch[] {
+    return [...this.#byKey.values()];
+  }
+
+  ofAor(aor: string): readonly Watch[] {
+    return [...(this.#byAor.get(aor) ?? [])];
+  }
+
+  ofSubscriber(subscriber: string): readonly Watch[] {
+    return [...(this.#bySubscriber.get(subscriber) ?? [])];
+  }
+
+  countOf(subscriber: string): number {
+    return this.#bySubscriber.get(subscriber)?.size ?? 0;
+  }
+
+  add(watch: Watch): void {
+    this.#byKey.set(watch.key, watch);
+    addTo(this.#byAor, watch.aor, watch);
+    addTo(this.#bySubscriber, watch.subscriber, watch);
+    if (watch.leg.flow !== undefined) this.#byFlow.add(watch.leg.flow, watch);
+  }
+
+  delete(watch: Watch): void {
+    this.#byKey.delete(watch.key);
+    removeFrom(this.#byAor, watch.aor, watch);
+    removeFrom(this.#bySubscriber, watch.subscriber, watch);
+    if (watch.leg.flow !== undefined) this.#byFlow.delete(watch.leg.flow, watch);
+  }
+
+  /** The subscriber is where an authenticated request of his came from. */
+  move(watch: Watch, request: SipRequest, { flow, peer }: Arrival): void {
+    const { leg } = watch;
+    if (leg.flow !== undefined) this.#byFlow.delete(leg.flow, watch);
+    leg.flow = flow;
+    leg.peer = peer;
+    leg.contact = contactHost(request) ?? leg.contact;
+    this.#byFlow.add(flow, watch);
+  }
+
+  /** A connection is gone: nobody is reached by it any more. */
+  dropFlow(flow: FlowId): void {
+    for (const watch of this.#byFlow.of(flow)) {
+      this.#byFlow.delete(flow, watch);
+      watch.leg.flow = undefined;
+    }
+  }
+}
+
+function addTo(index: Map<string, Set<Watch>>, key: string, watch: Watch): void {
+  const members = index.get(key);
+  if (members === undefined) index.set(key, new Set([watch]));
+  else members.add(watch);
+}
+
+function removeFrom(index: Map<string, Set<Watch>>, key: string, watch: Watch): void {
+  const members = index.get(key);
+  if (members?.delete(watch) === true && members.size === 0) index.delete(key);
+}

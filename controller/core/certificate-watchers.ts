@@ -1,0 +1,302 @@
+/**
+ * The notifier of the event package `certificate`: whoever passed the gatekeeper may watch the
+ * certificate of a user of ours, and is told when it changes or goes out of service (RFC 6072 §6,
+ * RFC 6665 §4.2). Pure. It lives in memory alone: after a restart watchers hear 481 and ask anew.
+ *
+ * ```text
+ *   SUBSCRIBE ──subscribe, receive──▶ ┌──────────┐ ──▶ 200, NOTIFY (certificate, or an empty body)
+ *   bindings ──changed──────────────▶ │ watchers │ ──▶ NOTIFY, at most one a minute
+ *   its answer ──respond, failed────▶ └──────────┘     not taken: the subscription is over
+ * ```
+ */
+import type { Millis } from "../../protocol/machine.ts";
+import { newBranch, ownVia } from "../../protocol/sip/create-request.ts";
+import { createResponse } from "../../protocol/sip/create-response.ts";
+import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
+import { receiveInDialog } from "../../protocol/sip/dialog.ts";
+import type { FlowId } from "../../protocol/sip/flow.ts";
+import { type SipRequest, type SipResponse, withHeader } from "../../protocol/sip/message.ts";
+import type { FailureReason } from "../../protocol/sip/transaction.ts";
+import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import { clientKey } from "../../protocol/sip/transaction-key.ts";
+import { serializeVia } from "../../protocol/sip/via.ts";
+import {
+  detached,
+  endByRules,
+  isShown,
+  isSipsUri,
+  newWatch,
+  notifyOf,
+  placeOfSubscriber,
+  type Watch,
+  type WatchEnd,
+  type WatchedCertificate,
+  waysToSubscriber,
+} from "./certificate-watch.ts";
+import {
+  DEFAULT_WATCH_LIMITS,
+  isDialogTooLong,
+  type WatchLimits,
+} from "./certificate-watch-limits.ts";
+import { readWatchRequest } from "./certificate-watch-request.ts";
+import { WatchTable } from "./certificate-watch-table.ts";
+import type { ControllerEffect } from "./controller-port.ts";
+import { strangerTo } from "./dialog-guard.ts";
+import type { Origin } from "./gatekeeper.ts";
+import type { NextHop } from "./next-hops.ts";
+import { type Rejection, rejection, respond, type Sender, transaction } from "./sender.ts";
+import type { Site } from "./site.ts";
+import { RETRY_AFTER_S } from "./verdict.ts";
+
+/** A certificate that has ended by its own dates is looked for again no sooner than so. */
+const RECHECK_MS = 1_000;
+
+export interface CertificateWatchersSetting {
+  readonly site: () => Site;
+  readonly sender: Sender;
+  readonly random: (size: number) => Buffer;
+  /** The newest certificate of a user that is in service now. */
+  readonly certificateOf: (aor: string, now: Millis) => WatchedCertificate | undefined;
+  readonly limits?: Partial<WatchLimits>;
+}
+
+interface Received {
+  readonly received: SipRequest;
+  /** Its server transaction. */
+  readonly key: string;
+  readonly arrival: Arrival;
+}
+
+/** A NOTIFY on its way, and the ways that are still to be tried. */
+interface Sent {
+  readonly watch: Watch;
+  readonly request: SipRequest;
+  readonly ways: readonly NextHop[];
+}
+
+export class CertificateWatchers {
+  readonly #setting: CertificateWatchersSetting;
+  readonly #limits: WatchLimits;
+  readonly #watches = new WatchTable();
+  readonly #sent = new Map<string, Sent>();
+  readonly #deadlines = new DeadlineQueue();
+
+  constructor(setting: CertificateWatchersSetting) {
+    this.#setting = setting;
+    this.#limits = { ...DEFAULT_WATCH_LIMITS, ...setting.limits };
+  }
+
+  get size(): number {
+    return this.#watches.size;
+  }
+
+  /** A first SUBSCRIBE, for a user of ours, by somebody whom the gatekeeper let in. */
+  subscribe(
+    subscribing: Received & { readonly origin: Origin; readonly aor: string },
+    now: Millis,
+  ): readonly ControllerEffect[] {
+    const { received, key } = subscribing;
+    const reading = readWatchRequest(received, this.#limits);
+    if (reading.kind === "refused") return this.#refuse(received, key, reading.rejection);
+    const { site, sender } = this.#setting;
+    const offer = { ...subscribing, ...reading.asked, toTag: sender.newTag() };
+    const made = newWatch(offer, site().neighbourhood, now);
+    if ("status" in made) return this.#refuse(received, key, made);
+    if (isDialogTooLong(made.watch.dialog, this.#limits))
+      return this.#refuse(received, key, rejection(403));
+    const { watch, response } = made;
+    if (reading.asked.expiresS === 0)
+      return [respond(key, response), ...this.#notify(watch, "timeout", now)];
+    const before = this.#sameBefore(watch);
+    const refused = this.#roomFor(watch, before === undefined ? 0 : 1);
+    if (refused !== undefined) return this.#refuse(received, key, refused);
+    if (before !== undefined) this.#forget(before);
+    this.#watches.add(watch);
+    return [respond(key, response), ...this.#notify(watch, undefined, now)];
+  }
+
+  /** A request with a To tag; undefined if it is of no subscription here. */
+  receive(
+    { received, key, arrival }: Received,
+    now: Millis,
+  ): readonly ControllerEffect[] | undefined {
+    const watch = this.#watches.find(received);
+    if (watch === undefined) return undefined;
+    const place = placeOfSubscriber(watch.leg, watch.dialog);
+    const stranger = strangerTo(this.#setting.site(), place, received, arrival, now);
+    if (stranger !== undefined) return this.#refuse(received, key, stranger);
+    if (received.method !== "SUBSCRIBE")
+      return this.#refuse(received, key, rejection(405, [["Allow", "SUBSCRIBE"]]));
+    const reading = readWatchRequest(received, this.#limits);
+    if (reading.kind === "refused") return this.#refuse(received, key, reading.rejection);
+    // One dialog, one subscription (RFC 6665 §4.5.2).
+    if (reading.asked.eventId !== watch.eventId) return this.#refuse(received, key, rejection(481));
+    const verdict = receiveInDialog(watch.dialog, received);
+    if (verdict.kind === "refused") return this.#refuse(received, key, rejection(verdict.status));
+    if (isDialogTooLong(verdict.dialog, this.#limits))
+      return this.#refuse(received, key, rejection(403));
+    watch.dialog = detached(verdict.dialog);
+    this.#watches.move(watch, received, arrival);
+    return this.#prolong(watch, { received, key, arrival }, reading.asked.expiresS, now);
+  }
+
+  /** The answer to a NOTIFY; undefined if it was none of ours. */
+  respond(
+    client: string,
+    { status }: SipResponse,
+    now: Millis,
+  ): readonly ControllerEffect[] | undefined {
+    const sent = this.#sent.get(client);
+    if (sent === undefined || status < 200) return sent === undefined ? undefined : [];
+    this.#sent.delete(client);
+    const { watch } = sent;
+    if (status >= 300) this.#forget(watch);
+    if (watch.pending === client) watch.pending = undefined;
+    if (!this.#watches.has(watch) || watch.pending !== undefined) return [];
+    return watch.owed ? this.#notify(watch, undefined, now) : this.#review(watch, now);
+  }
+
+  /** A NOTIFY that nobody answered, or that did not leave; undefined if it was none of ours. */
+  failed(client: string, reason: FailureReason): readonly ControllerEffect[] | undefined {
+    const sent = this.#sent.get(client);
+    if (sent === undefined) return undefined;
+    this.#sent.delete(client);
+    if (reason !== "transport") this.#forget(sent.watch);
+    return reason === "transport" ? this.#send(sent) : [];
+  }
+
+  /** A user's certificates may be others than before. */
+  changed(aor: string, now: Millis): readonly ControllerEffect[] {
+    return this.#watches.ofAor(aor).flatMap((watch) => this.#review(watch, now));
+  }
+
+  /** A connection is gone. */
+  dropFlow(flow: FlowId): void {
+    this.#watches.dropFlow(flow);
+  }
+
+  /** Other rules: who is gone watches nobody, and who is gone is watched by nobody. */
+  reload(now: Millis): readonly ControllerEffect[] {
+    return this.#watches.all().flatMap((watch) => {
+      const end = endByRules(watch, this.#setting.site());
+      return end === undefined ? this.#review(watch, now) : this.#end(watch, end, now);
+    });
+  }
+
+  deadline(): Millis | undefined {
+    return this.#deadlines.next();
+  }
+
+  tick(now: Millis): readonly ControllerEffect[] {
+    const effects: ControllerEffect[] = [];
+    for (let key = this.#deadlines.takeDue(now); key !== undefined; ) {
+      const watch = this.#watches.get(key);
+      if (watch !== undefined)
+        effects.push(
+          ...(watch.endsAt <= now ? this.#end(watch, "timeout", now) : this.#review(watch, now)),
+        );
+      key = this.#deadlines.takeDue(now);
+    }
+    return effects;
+  }
+
+  /** Of the same phone for the same user, as it subscribes again after it has forgotten. */
+  #sameBefore({ subscriber, aor, dialog }: Watch): Watch | undefined {
+    return this.#watches
+      .ofSubscriber(subscriber)
+      .find((each) => each.aor === aor && each.dialog.remoteTarget === dialog.remoteTarget);
+  }
+
+  #roomFor({ subscriber, leg }: Watch, freed: number): Rejection | undefined {
+    const { watches, watchesPerUser, watchesPerTrunk } = this.#limits;
+    const theirs = this.#watches.countOf(subscriber) - freed;
+    if (theirs >= (leg.whom.trunk === undefined ? watchesPerUser : watchesPerTrunk))
+      return rejection(403);
+    return this.#watches.size - freed < watches
+      ? undefined
+      : { ...rejection(503), retryAfterS: RETRY_AFTER_S };
+  }
+
+  #refuse(received: SipRequest, key: string, refused: Rejection): readonly ControllerEffect[] {
+    return this.#setting.sender.turnAway(received, key, refused);
+  }
+
+  #prolong(
+    watch: Watch,
+    { received, key }: Received,
+    expiresS: number,
+    now: Millis,
+  ): readonly ControllerEffect[] {
+    const headers = [
+      ["Contact", watch.contact],
+      ["Expires", String(expiresS)],
+    ] as const;
+    const accepted = respond(key, createResponse(received, 200, { headers }));
+    watch.endsAt = now + expiresS * 1000;
+    if (expiresS === 0) return [accepted, ...this.#end(watch, "timeout", now)];
+    watch.owed = watch.pending !== undefined;
+    if (!watch.owed) return [accepted, ...this.#notify(watch, undefined, now)];
+    this.#schedule(watch, undefined);
+    return [accepted];
+  }
+
+  /** Tells what has changed since the last NOTIFY, now or as soon as a minute has gone by. */
+  #review(watch: Watch, now: Millis): readonly ControllerEffect[] {
+    const current = this.#setting.certificateOf(watch.aor, now);
+    const mayNotifyAt = watch.notifiedAt + this.#limits.notifyIntervalMs;
+    if (watch.pending !== undefined) this.#schedule(watch, undefined);
+    else if (isShown(watch, current))
+      this.#schedule(watch, current && Math.max(current.endsAt, now + RECHECK_MS));
+    else if (mayNotifyAt > now) this.#schedule(watch, mayNotifyAt);
+    else return this.#notify(watch, undefined, now);
+    return [];
+  }
+
+  #schedule({ key, endsAt }: Watch, lookAgainAt: Millis | undefined): void {
+    this.#deadlines.set(key, Math.min(endsAt, lookAgainAt ?? endsAt));
+  }
+
+  #end(watch: Watch, end: WatchEnd, now: Millis): readonly ControllerEffect[] {
+    this.#forget(watch);
+    return this.#notify(watch, end, now);
+  }
+
+  #notify(watch: Watch, end: WatchEnd | undefined, now: Millis): readonly ControllerEffect[] {
+    const isThere = end !== "noresource";
+    const current = isThere ? this.#setting.certificateOf(watch.aor, now) : undefined;
+    const request = notifyOf(watch, current, end, now);
+    watch.shown = current?.der;
+    watch.notifiedAt = now;
+    watch.owed = false;
+    if (end === undefined) this.#schedule(watch, undefined);
+    const ways = waysToSubscriber(this.#setting.site(), watch.leg, request);
+    return this.#send({ watch, request, ways });
+  }
+
+  /** By the first way that there is; a subscriber to whom none leads is given up. */
+  #send({ watch, request, ways }: Sent): readonly ControllerEffect[] {
+    const [way, ...others] = ways;
+    if (way === undefined) {
+      this.#forget(watch);
+      return [];
+    }
+    const { site, random } = this.#setting;
+    const { neighbourhood } = site();
+    const door = neighbourhood.doorTo(way.toward);
+    if (door === undefined || (isSipsUri(request.uri) && door.transport !== "tls"))
+      return this.#send({ watch, request, ways: others });
+    const via = ownVia(door.transport, door.address, door.port, newBranch(random));
+    const leaving = withHeader(request, "Via", serializeVia(via));
+    const client = clientKey(leaving) ?? "";
+    watch.pending = client;
+    this.#sent.set(client, { watch, request, ways: others });
+    const to = neighbourhood.wayTo(way.to, way.toward);
+    return [transaction({ kind: "request", request: leaving, to })];
+  }
+
+  #forget(watch: Watch): void {
+    if (!this.#watches.has(watch)) return;
+    this.#watches.delete(watch);
+    this.#deadlines.set(watch.key, undefined);
+  }
+}
