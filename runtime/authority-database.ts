@@ -62,6 +62,7 @@ const KIND: DatabaseKind = {
       row INTEGER PRIMARY KEY, serial TEXT NOT NULL, aor TEXT NOT NULL, key_id TEXT NOT NULL,
       fingerprint TEXT NOT NULL, not_after INTEGER NOT NULL, der BLOB NOT NULL,
       revoked_at INTEGER, reason TEXT) STRICT;
+    CREATE INDEX fingerprints ON certificate (fingerprint);
     CREATE INDEX expiring ON certificate (not_after) WHERE revoked_at IS NULL;
     CREATE INDEX revoked ON certificate (revoked_at) WHERE revoked_at IS NOT NULL;
     CREATE TABLE key (
@@ -74,8 +75,9 @@ const KIND: DatabaseKind = {
 const BUSY_TIMEOUT_MS = 2000;
 /** How long an expired certificate is kept for `ca list`; a revoked one is kept for good. */
 export const EXPIRED_KEPT_MS = 24 * 3600 * 1000;
-/** Most expired certificates that one transaction forgets for each one it records. */
-const FORGOTTEN_PER_RECORD = 4;
+/** How many certificates are recorded before some of the expired ones are forgotten: more than came. */
+const RECORDS_BETWEEN_FORGETTING = 64;
+const FORGOTTEN_AT_ONCE = 4 * RECORDS_BETWEEN_FORGETTING;
 /** Between checkpoints, each of which waits for the disk: 16 MiB of log. */
 const CHECKPOINT_PAGES = 4096;
 
@@ -83,6 +85,7 @@ export class AuthorityDatabase {
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
   #waiting: Waiting[] = [];
+  #unforgotten = RECORDS_BETWEEN_FORGETTING; // a program that starts begins with it
   #scheduled: NodeJS.Immediate | undefined;
 
   private constructor(database: DatabaseSync) {
@@ -113,10 +116,15 @@ export class AuthorityDatabase {
     return isSet(this.#statements.key.get(keyId)?.["revoked_at"]);
   }
 
+  /** True for a certificate that was recorded, not for one that another authority issued. */
+  hasIssued(fingerprint: string): boolean {
+    return this.#statements.issued.get(fingerprint) !== undefined;
+  }
+
   /**
    * Records a certificate before it is handed out. What is asked in one turn of the event loop
    * goes into one transaction; once resolved, `kill -9` takes nothing back. Certificates that
-   * expired `EXPIRED_KEPT_MS` before `now` are forgotten.
+   * expired `EXPIRED_KEPT_MS` before `now` are forgotten by and by.
    */
   record(issued: IssuedCertificate, now: Millis): Promise<KeyOutcome> {
     return this.#enqueue(() => {
@@ -124,7 +132,7 @@ export class AuthorityDatabase {
       if (outcome.kind === "recorded") {
         const { serial, aor, keyId, fingerprint, notAfter, der } = issued;
         this.#statements.insert.run(serial, aor, keyId, fingerprint, notAfter, der);
-        this.#statements.forget.run(now - EXPIRED_KEPT_MS, FORGOTTEN_PER_RECORD);
+        this.#forget(now);
       }
       return outcome;
     });
@@ -217,6 +225,13 @@ export class AuthorityDatabase {
     return { kind: "recorded" };
   }
 
+  #forget(now: Millis): void {
+    this.#unforgotten += 1;
+    if (this.#unforgotten < RECORDS_BETWEEN_FORGETTING) return;
+    this.#unforgotten = 0;
+    this.#statements.forget.run(now - EXPIRED_KEPT_MS, FORGOTTEN_AT_ONCE);
+  }
+
   #revoke(target: RevocationTarget, { at, reason }: Revocation): RevokeOutcome {
     const statements = this.#statements;
     const keyIds = this.#keysOf(target);
@@ -256,6 +271,7 @@ function prepareStatements(database: DatabaseSync) {
     keysOf: sql("SELECT key_id FROM key WHERE aor = ?"),
     insertKey: sql("INSERT INTO key (key_id, aor) VALUES (?, ?)"),
     revokeKey: sql("UPDATE key SET revoked_at = ? WHERE key_id = ?"),
+    issued: sql("SELECT 1 FROM certificate WHERE fingerprint = ?"),
     insert: sql(`INSERT INTO certificate (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`),
     forget: sql(`DELETE FROM certificate WHERE row IN (SELECT row FROM certificate
       WHERE not_after < ? AND revoked_at IS NULL ORDER BY not_after LIMIT ?)`),

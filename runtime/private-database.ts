@@ -102,13 +102,8 @@ const status = (path: string) => lstatSync(path, { throwIfNoEntry: false });
 
 /** Checks what is there against the kind; makes the tables where there is nothing. */
 function adopt(database: DatabaseSync, file: string, kind: DatabaseKind): void {
-  const tables = readNumber(database, "SELECT count(*) AS value FROM sqlite_schema");
+  if (isEmpty(database)) makeTables(database, kind);
   const applicationId = readNumber(database, "PRAGMA application_id");
-  if (tables === 0 && applicationId === 0) {
-    database.exec(`BEGIN; ${kind.schema}; PRAGMA application_id = ${kind.applicationId};
-      PRAGMA user_version = ${kind.version}; COMMIT`);
-    return;
-  }
   if (applicationId !== kind.applicationId)
     throw fault(file, kind, "is a database of another program: name another file");
   const version = upgrade(database, kind);
@@ -120,6 +115,18 @@ function adopt(database: DatabaseSync, file: string, kind: DatabaseKind): void {
     );
   const [check] = Object.values(database.prepare("PRAGMA quick_check(1)").get() ?? {});
   if (check !== "ok") throw fault(file, kind, DAMAGED);
+}
+
+const isEmpty = (database: DatabaseSync): boolean =>
+  readNumber(database, "SELECT count(*) AS value FROM sqlite_schema") === 0 &&
+  readNumber(database, "PRAGMA application_id") === 0;
+
+function makeTables(database: DatabaseSync, kind: DatabaseKind): void {
+  database.exec("BEGIN IMMEDIATE"); // another process may be about the same
+  if (isEmpty(database))
+    database.exec(`${kind.schema}; PRAGMA application_id = ${kind.applicationId};
+      PRAGMA user_version = ${kind.version}`);
+  database.exec("COMMIT");
 }
 
 /** Takes a file of an earlier version over, step by step; returns the version it has then. */
