@@ -5,6 +5,7 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import { AuthorityDatabase } from "../../runtime/authority-database.ts";
+import { resolveConfigPath } from "../../runtime/config-file.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { AuthorityDirectory, AuthorityPolicy } from "../core/authority-policy.ts";
@@ -12,6 +13,7 @@ import type { CertificateEffect, CertificateInput } from "../core/certificate-po
 import type { AuthorityCredentials } from "./authority-credentials.ts";
 import { CertificateIssuer } from "./certificate-issuer.ts";
 import type { BodyCredentials, Credentials } from "./credentials.ts";
+import { CrlFile } from "./crl-file.ts";
 import { DomainTrust } from "./domain-trust.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { nameOfError } from "./name-of-error.ts";
@@ -28,6 +30,8 @@ export interface OfficeSetting {
 
 /** What may be put in its place while it runs. */
 export interface OfficeRules {
+  /** The configuration file. */
+  readonly file: string;
   readonly config: ControllerConfig;
   readonly credentials: Credentials;
   readonly users: UserStore;
@@ -36,6 +40,8 @@ export interface OfficeRules {
 interface Desks {
   readonly registrations: RegistrationDesk;
   readonly queries: QueryDesk;
+  /** Absent: nobody is told what was revoked. */
+  readonly crl: CrlFile | undefined;
 }
 
 /** How soon it is noticed what another process revoked; at a question it counts at once. */
@@ -85,7 +91,7 @@ export class CertificateOffice {
 
   /** What was revoked while nobody watched is told at once. */
   start(): void {
-    this.#setting.feed({ kind: "certificates-revoked" });
+    this.#tellRevocations();
     this.#watch = setInterval(() => this.#noticeRevocations(), REVOCATION_POLL_MS);
     this.#watch.unref();
   }
@@ -96,15 +102,18 @@ export class CertificateOffice {
   }
 
   perform(effect: CertificateEffect): void {
-    const work = this.#answer(effect).then((input) => this.#setting.feed(input));
-    this.#working.add(work);
-    void work.finally(() => this.#working.delete(work));
+    this.#await(this.#answer(effect).then((input) => this.#setting.feed(input)));
+  }
+
+  /** Resolves once nothing is at work. */
+  async settled(): Promise<void> {
+    while (this.#working.size > 0) await Promise.all(this.#working);
   }
 
   /** Lets the desks finish, and closes the database. */
   async stop(): Promise<void> {
     clearInterval(this.#watch);
-    await Promise.all(this.#working);
+    await this.settled();
     this.#database.close();
   }
 
@@ -125,7 +134,7 @@ export class CertificateOffice {
     }
   }
 
-  #desksOf({ config, credentials, users }: OfficeRules): Desks {
+  #desksOf({ file, config, credentials, users }: OfficeRules): Desks {
     const { body, authority } = certifying(credentials);
     const { log } = this.#setting;
     const { isRevoked } = this.directory;
@@ -133,7 +142,9 @@ export class CertificateOffice {
     const issuer = new CertificateIssuer(authority.issuer, this.#database);
     const { domains } = config;
     const shared = { body, trust, log };
+    const crl = config.authority?.crl;
     return {
+      crl: crl === undefined ? undefined : this.#crlFile(resolveConfigPath(file, crl), authority),
       registrations: new RegistrationDesk({
         ...shared,
         authority,
@@ -144,6 +155,10 @@ export class CertificateOffice {
       }),
       queries: new QueryDesk({ ...shared, signatures: this.#signatures }),
     };
+  }
+
+  #crlFile(file: string, { issuer }: AuthorityCredentials): CrlFile {
+    return new CrlFile({ file, issuer, database: this.#database, log: this.#setting.log });
   }
 
   #read<T>(read: () => T, otherwise: T): T {
@@ -157,9 +172,22 @@ export class CertificateOffice {
 
   #noticeRevocations(): void {
     const revision = this.#read(() => this.#database.revocationRevision(), this.#revision);
-    if (revision === this.#revision) return;
+    const { crl } = this.#desks;
+    if (revision !== this.#revision) this.#tellRevocations();
+    else if (crl?.isDue(Date.now()) === true) this.#await(crl.write(Date.now()));
     this.#revision = revision;
+  }
+
+  #tellRevocations(): void {
+    const { crl } = this.#desks;
+    if (crl !== undefined) this.#await(crl.write(Date.now()));
     this.#setting.feed({ kind: "certificates-revoked" });
+  }
+
+  /** Work that is to be over before the database is closed. */
+  #await(work: Promise<void>): void {
+    this.#working.add(work);
+    void work.finally(() => this.#working.delete(work));
   }
 }
 

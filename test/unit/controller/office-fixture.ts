@@ -16,6 +16,7 @@ import {
   sealRegistration,
 } from "../../../protocol/body/registration-body.ts";
 import type { FirstKey } from "../../../protocol/cms/first-key.ts";
+import { decodeCertificate } from "../../../protocol/pki/certificate.ts";
 import { createCertificationRequest } from "../../../protocol/pki/certification-request.ts";
 import type { SipRequest } from "../../../protocol/sip/message.ts";
 import { AuthorityDatabase } from "../../../runtime/authority-database.ts";
@@ -83,6 +84,22 @@ export class OfficeFixture {
     return this.ask("open-registration", { request, aor: ALICE, labelled, source });
   }
 
+  /** Certifies a key for alice; resolves with the serial number. */
+  async issue(keys: PhoneKeys): Promise<string> {
+    const certificate = this.rules.credentials.body?.identity.certificate ?? Buffer.alloc(0);
+    const { request } = await sealedRegister({
+      claim: await requestFor(keys),
+      recipient: { kind: "certificate", certificate },
+    });
+    const opened = await this.open(request);
+    assert.ok(opened.kind === "opened");
+    const { claim, reply } = opened;
+    const dates = { notBefore: NOT_BEFORE, notAfter: NOT_AFTER };
+    const done = await this.ask("certify", { aor: ALICE, rows: ROWS, claim, reply, ...dates });
+    assert.ok(done.kind === "done" && done.certificate !== undefined);
+    return decodeCertificate(done.certificate.der).serial;
+  }
+
   /** Another process's view of the same database. */
   async beside<T>(run: (database: AuthorityDatabase) => T | Promise<T>): Promise<T> {
     const database = AuthorityDatabase.open(this.databaseFile, { mustExist: true });
@@ -98,7 +115,7 @@ export class OfficeFixture {
     const credentials = loadCredentials(file, config);
     const rows = userRowsOf(config, credentials);
     const users = UserStore.open({ rows, domains: config.domains, mustRecord: false });
-    return { config, credentials, users };
+    return { file, config, credentials, users };
   }
 
   #hear(input: CertificateInput): void {

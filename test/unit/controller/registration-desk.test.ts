@@ -344,13 +344,7 @@ test("a revocation by another process is told within a poll", async (context) =>
   context.mock.timers.enable({ apis: ["setInterval"] });
   const other = new OfficeFixture(files, "watched");
   other.office.start();
-  const keys = newKeys();
-  const sealed = await sealedRegister({ claim: await requestFor(keys), recipient });
-  const registration = opened(await other.open(sealed.request));
-  await other.ask("certify", {
-    ...{ aor: ALICE, rows: ROWS, notBefore: NOT_BEFORE, notAfter: NOT_AFTER },
-    ...{ claim: registration.claim, reply: registration.reply },
-  });
+  await other.issue(newKeys());
   const told = () => other.fed.filter(({ kind }) => kind === "certificates-revoked").length;
   context.mock.timers.tick(1000);
   assert.equal(told(), 1, "what was revoked before the start");
