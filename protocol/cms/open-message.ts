@@ -81,12 +81,11 @@ export async function openEnvelopeForAny(
   envelope: Envelope,
   holders: readonly Holder[],
 ): Promise<OpenedEnvelope & { readonly holder: Holder }> {
-  const passwordEntries = envelope.recipients.filter((entry) => entry.kind === "password");
   for (const holder of holders) {
     if (holder.kind === "password") {
-      if (passwordEntries.length === 0) continue;
-      const key = await findPasswordKey(passwordEntries, holder.password);
-      return { ...openWith(envelope, () => key), holder };
+      const entries = envelope.recipients.filter((entry) => entry.kind === "password");
+      if (entries.length === 0) continue;
+      return { ...(await openWithPassword(envelope, entries, holder.password)), holder };
     }
     const unwrap = findUnwrap(envelope, holder);
     if (unwrap !== undefined) return { ...openWith(envelope, unwrap), holder };
@@ -109,22 +108,26 @@ export function openEncryptedData(message: EncryptedData, firstKey: FirstKey): B
   }
 }
 
-/** Unwraps, opens, and keeps the key only if all went well. */
 function openWith(envelope: Envelope, unwrap: () => Buffer): OpenedEnvelope {
-  let key: Buffer | undefined;
   try {
     const sealed = readEncryptedContent(envelope.contentInfo);
-    const { cipher } = sealed;
-    key = unwrap();
-    if (key.length !== CONTENT_CIPHERS[cipher].keyBytes) throw new RangeError("length of key");
-    const content = openContent(envelope, sealed, key);
-    const cek = new Secret(key);
-    const { reference } = envelope;
-    return { content, firstKey: reference ? { cek, cipher, reference } : { cek, cipher } };
+    return openUnder(envelope, sealed, unwrap());
   } catch {
     throw decryptFailure();
-  } finally {
-    key?.fill(0);
+  }
+}
+
+/** Tries no password on what could not be opened anyway. */
+async function openWithPassword(
+  envelope: Envelope,
+  entries: readonly PasswordEntry[],
+  password: Secret,
+): Promise<OpenedEnvelope> {
+  try {
+    const sealed = readEncryptedContent(envelope.contentInfo);
+    return openUnder(envelope, sealed, await findPasswordKey(entries, password));
+  } catch {
+    throw decryptFailure();
   }
 }
 
@@ -140,6 +143,20 @@ async function findPasswordKey(
     }
   }
   throw decryptFailure();
+}
+
+/** Wipes the key, of which the first key is a copy. @throws Error whatever is wrong. */
+function openUnder(envelope: Envelope, sealed: EncryptedContent, key: Buffer): OpenedEnvelope {
+  const { cipher } = sealed;
+  const { reference } = envelope;
+  try {
+    if (key.length !== CONTENT_CIPHERS[cipher].keyBytes) throw new RangeError("length of key");
+    const content = openContent(envelope, sealed, key);
+    const cek = new Secret(key);
+    return { content, firstKey: reference ? { cek, cipher, reference } : { cek, cipher } };
+  } finally {
+    key.fill(0);
+  }
 }
 
 const notForHolder = (): ProtocolError =>
