@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import fc from "fast-check";
 import { Secret } from "../../../protocol/secret.ts";
 import { parseAuthValue } from "../../../protocol/sip/credentials.ts";
 import { type DigestAlgorithm, digestHa1, digestResponse } from "../../../protocol/sip/digest.ts";
@@ -257,6 +258,35 @@ test("realms are remembered up to a limit, the oldest forgotten first", () => {
   const rows = headerRows(client.authorize(register), "Authorization");
   assert.equal(rows.length, MAX_REALMS);
   assert.ok(rows.every(({ value }) => !value.includes('realm="0"')));
+});
+
+test("whatever a server asks: a verdict, credentials that can be read, and an end", () => {
+  const parameter = fc.oneof(
+    fc.constantFrom(
+      ...['realm="r"', 'realm="s"', 'nonce="n"', 'nonce="m"', "algorithm=SHA-256"],
+      ...["algorithm=MD5", "algorithm=x", 'qop="auth"', "qop=auth-int", "stale=true"],
+      ...['opaque="o\\"\\\\"', "userhash=true", 'nonce=""'],
+    ),
+    fc.string(),
+  );
+  const row = fc
+    .array(parameter, { maxLength: 7 })
+    .map((parameters) => `Digest ${parameters.join(", ")}`);
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(row, { maxLength: 4 }), { minLength: 9, maxLength: 9 }),
+      (asked) => {
+        const client = clientWith({ algorithms: ["SHA-256", "MD5"] });
+        for (const rows of asked) {
+          const sent = client.authorize(register);
+          const verdict = client.challenged(sent, asking(401, ...rows));
+          const made = headerRows(client.authorize(register), "Authorization");
+          assert.ok(verdict === "refused" || made.length > 0);
+          for (const { value } of made) assert.equal(parseAuthValue(value).scheme, "digest");
+        }
+      },
+    ),
+  );
 });
 
 const VECTORS = JSON.parse(
