@@ -65,6 +65,18 @@ const binding = (user: number, parts: Partial<Binding> = {}): Binding => ({
 });
 const put = (each: Binding) => ({ kind: "put", binding: each }) as const;
 
+test("a binding keeps its certificate, and that it is hidden", () => {
+  const file = newFile();
+  const first = open(file);
+  const certificate = { der: "MAA=", keyId: "00".repeat(32), notAfter: NOW + 30_000, issued: true };
+  const certified = binding(1, { certificate, hidden: true });
+  first.applyBindings([put(certified)]);
+  first.close();
+  const second = open(file);
+  assert.deepEqual(second.bindings(NOW), [certified]);
+  second.close();
+});
+
 test("what was committed is there when the file is opened again", () => {
   const file = newFile();
   const first = open(file);
