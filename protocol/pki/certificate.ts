@@ -3,7 +3,6 @@
  * Reading one verifies nothing.
  */
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
-import * as pkijs from "pkijs";
 import {
   expectTag,
   readBitString,
@@ -16,7 +15,6 @@ import { contextTag, TAG } from "../der/tag.ts";
 import { decodeTlv, type Tlv } from "../der/tlv.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Millis } from "../machine.ts";
-import { toArrayBuffer } from "./engine.ts";
 import {
   EXTENSION,
   type Extension,
@@ -70,8 +68,6 @@ export interface Certificate {
   readonly subjectKeyIdentifier: Buffer | undefined;
   readonly extensions: ReadonlyMap<string, Extension>;
   readonly criticalExtensions: readonly string[];
-  /** What pkijs makes of it, at the first question: it takes fifty times as long. */
-  readonly parsed: pkijs.Certificate;
 }
 
 const NO_EXTENSIONS: ReadonlyMap<string, Extension> = new Map();
@@ -121,7 +117,6 @@ function readCertificate(encoded: Buffer, fields: readonly Tlv[]): Certificate {
   const [notBefore, notAfter] = readSequence(validity);
   const wrapped = optional.find(({ tag }) => tag === contextTag(3));
   const extensions = wrapped === undefined ? NO_EXTENSIONS : readExtensions(wrapped.children[0]);
-  let parsed: pkijs.Certificate | undefined;
   return {
     encoded,
     serial: readSerialNumber(serialNumber),
@@ -141,10 +136,6 @@ function readCertificate(encoded: Buffer, fields: readonly Tlv[]): Certificate {
     criticalExtensions: [...extensions.values()]
       .filter(({ critical }) => critical)
       .map(({ oid }) => oid),
-    get parsed() {
-      parsed ??= pkijs.Certificate.fromBER(toArrayBuffer(encoded));
-      return parsed;
-    },
   };
 }
 
