@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 
+const MAX_EXPIRES_S = 604_800; // a week
 const LOWEST_PORT = 1024; // a media port below it is refused by every controller
 
 const port = z.int().min(1).max(65_535);
@@ -36,11 +37,59 @@ const sealing = z
   })
   .transform((table) => ({ ...table, required: table.required ?? table.enabled }));
 
-export const deviceSchema = z.strictObject({
+const registration = z
+  .strictObject({
+    /** Key, certificate, location and their end; made where it is not there. */
+    store: path,
+    /** The user's name towards the registrar; that of `aor` if absent. */
+    username: z.string().min(1).optional(),
+    /** A file that holds it, in its first line. */
+    password: path.optional(),
+    /** Whose key the registration is sealed with. */
+    protection: z.enum(["certificate", "shared-key", "password"]).default("certificate"),
+    /** The controller's certificate. */
+    controller: path.optional(),
+    /** Its DNS name, where no certificate tells it. */
+    controllerName: z.hostname().optional(),
+    /** A file of 32 or 64 hexadecimal digits that the controller holds too. */
+    sharedKey: path.optional(),
+    profile: z.enum(["open", "private"]).default("open"),
+    /** What is asked for; the registrar grants what it likes. */
+    expiresS: z.int().min(1).max(MAX_EXPIRES_S).default(3600),
+    /** Of the key pair that is made. */
+    keyType: z.enum(["p256", "rsa2048", "rsa3072"]).default("p256"),
+  })
+  .superRefine((table, context) => {
+    const need = (key: "controller" | "sharedKey" | "password", why: string): void => {
+      if (table[key] === undefined)
+        context.addIssue({ code: "custom", path: [key], message: `needed ${why}` });
+    };
+    if (table.protection === "certificate") need("controller", "to seal for");
+    if (table.protection === "shared-key") need("sharedKey", "to seal with");
+    if (table.protection === "password") need("password", "to seal with");
+    if (table.controller === undefined && table.controllerName === undefined)
+      context.addIssue({
+        code: "custom",
+        path: ["controllerName"],
+        message: "needed without `controller`: whom the label asks to open the body",
+      });
+  });
+
+const media = z.strictObject({
+  /** Even (RFC 3550 §11): RTP goes here, RTCP to the next. */
+  rtpPort: z
+    .int()
+    .min(LOWEST_PORT)
+    .max(65_534)
+    .refine((value) => value % 2 === 0, "not even: RTCP takes the port after it"),
+});
+
+const device = z.strictObject({
   aor,
   /** The address that the media is sent from and that the SDP names. */
   address,
-  identity: z.strictObject({ certificate: path, key: path }),
+  /** What signs and opens; with `registration` the certificate of the store does, if there is one. */
+  identity: z.strictObject({ certificate: path, key: path }).optional(),
   trust: z.strictObject({ anchors: z.array(path).min(1) }),
   /** Where our own requests go first. */
   outbound: outbound.optional(),
@@ -48,15 +97,17 @@ export const deviceSchema = z.strictObject({
   listen: z.strictObject({ transport, port }).optional(),
   sealing: sealing.prefault({}),
   contact: z.array(z.strictObject({ aor, certificate: path })).default([]),
-  media: z.strictObject({
-    /** Even (RFC 3550 §11): RTP goes here, RTCP to the next. */
-    rtpPort: z
-      .int()
-      .min(LOWEST_PORT)
-      .max(65_534)
-      .refine((value) => value % 2 === 0, "not even: RTCP takes the port after it"),
-  }),
+  registration: registration.optional(),
+  /** Needed for calls. */
+  media: media.optional(),
 });
 
+export const deviceSchema = device.refine(
+  ({ identity, registration }) => identity !== undefined || registration !== undefined,
+  { path: ["identity"], message: "needed, unless `registration` gets a certificate" },
+);
+
+/** The table `[registration]`, defaults filled in. */
+export type RegistrationConfig = z.infer<typeof registration>;
 /** One phone's configuration, defaults filled in. */
 export type DeviceConfig = z.infer<typeof deviceSchema>;

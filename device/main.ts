@@ -7,15 +7,18 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { encodeMuLaw } from "../protocol/audio/g711.ts";
 import { decodeTelephoneWav } from "../protocol/audio/wav.ts";
-import { isProtocolError } from "../protocol/errors.ts";
 import { EXIT_USAGE, usageExitCode } from "../runtime/command-line.ts";
 import { ConfigError, type ConfigFault, readConfig } from "../runtime/config-file.ts";
 import { type DeviceConfig, deviceSchema } from "./config.ts";
 import type { CallOutcome } from "./core/call.ts";
 import { isSameUser } from "./core/verified-fault.ts";
-import { loadCredentials } from "./io/credentials.ts";
+import { type Credentials, loadCredentials } from "./io/credentials.ts";
+import { reasonOf } from "./io/fault-reason.ts";
 import { Phone, type PhoneMode, type PhoneOptions } from "./io/phone.ts";
-import { createReporter, type EventForm, listenToUser } from "./io/terminal.ts";
+import { loadRegistrarSecrets } from "./io/registrar-secrets.ts";
+import { watchStopSignals } from "./io/stop-signals.ts";
+import { createReporter, eventForm, listenToUser } from "./io/terminal.ts";
+import { addCertificateCommand, addRegisterCommand } from "./register-command.ts";
 
 interface CommonOptions {
   readonly config: string;
@@ -42,24 +45,27 @@ const STOP_TIMEOUT_MS = 2_000;
 /** Runs one phone; returns the exit code: 0 the call ended well, 1 it failed. */
 export async function main(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
+  const done = (code: number): void => {
+    exitCode = code;
+  };
   const program = new Command("keyhole device")
-    .description("a phone on the command line that seals its SDP; one call a run")
+    .description(
+      "a phone on the command line: registers, gets certificates, and seals the SDP of one call a run",
+    )
     .exitOverride();
   withCommonOptions(program.command("call <target>"), "call the user with this address of record")
     .option("--hangup-after-play", "hang up when both sides have played (the default)")
     .option("--hold-after-play", "stay in the call until told to hang up")
-    .action(async (target: string, options: CommonOptions) => {
-      exitCode = await call(target, options);
-    });
+    .action(async (target: string, options: CommonOptions) => done(await call(target, options)));
   withCommonOptions(program.command("answer"), "wait for one call")
     .option("--auto", "answer at once, untold")
     .option("--answer-delay <ms>", "answer untold after this time", parseDelay)
     .option("--hangup-after-play", "hang up when both sides have played")
     .addOption(new Option("--hold-after-play", "the default").hideHelp())
     .option("--once", "end also after a call that was refused")
-    .action(async (options: AnswerOptions) => {
-      exitCode = await answer(options);
-    });
+    .action(async (options: AnswerOptions) => done(await answer(options)));
+  addRegisterCommand(program, done);
+  addCertificateCommand(program, done);
   try {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
@@ -82,22 +88,27 @@ function withCommonOptions(command: Command, description: string): Command {
 
 async function call(target: string, options: CommonOptions): Promise<number> {
   const config = readConfig(options.config, deviceSchema);
-  const { sealing, contact, outbound } = config;
+  const { sealing, contact, outbound, registration, media } = config;
   if (!SIP_AOR.test(target)) return refuse(`${target} is not an address of record`);
   const sealed = sealing.enabled && options.plain === undefined;
   const faults: ConfigFault[] = [];
   if (outbound === undefined) faults.push(missing("outbound", "needed for calls"));
-  if (sealed && !contact.some(({ aor }) => isSameUser(aor, target)))
+  if (media === undefined) faults.push(missing("media", "needed for calls"));
+  const isKnown = contact.some(({ aor }) => isSameUser(aor, target));
+  if (sealed && !isKnown && registration === undefined)
     faults.push(missing("contact", `no certificate for ${target}: nothing can be sealed for him`));
   if (faults.length > 0) throw new ConfigError(options.config, faults);
-  const mode = { kind: "call", target, sealed } as const;
+  const secrets = registration && loadRegistrarSecrets(options.config, config, registration);
+  const mode = { kind: "call", target, sealed, ...(secrets && { secrets }) } as const;
   return run(config, mode, options, options.holdAfterPlay === undefined);
 }
 
 async function answer(options: AnswerOptions): Promise<number> {
   const config = readConfig(options.config, deviceSchema);
-  if (config.listen === undefined)
-    throw new ConfigError(options.config, [missing("listen", "needed to be called")]);
+  const faults = (["listen", "media"] as const)
+    .filter((table) => config[table] === undefined)
+    .map((table) => missing(table, "needed to be called"));
+  if (faults.length > 0) throw new ConfigError(options.config, faults);
   const autoAnswerAfterMs = options.answerDelay ?? (options.auto ? 0 : undefined);
   const mode = {
     kind: "answer",
@@ -116,7 +127,7 @@ async function run(
 ): Promise<number> {
   const speech = readSpeech(options.play);
   if (typeof speech === "string") return refuse(speech);
-  const credentials = loadCredentials(options.config, config);
+  const credentials = loadCredentials(options.config, config, Date.now());
   const report = createReporter(eventForm(options));
   const { heard: heardFile, wire: wireFile, body: bodyFile } = options;
   const files = {
@@ -124,7 +135,11 @@ async function run(
     ...(wireFile !== undefined && { wireFile }),
     ...(bodyFile !== undefined && { bodyFile }),
   };
-  const setting = { config, credentials, mode, speech, hangUpAfterPlay, report, ...files };
+  const currentCredentials = (): Credentials => reloaded(options.config, config, credentials);
+  const setting = {
+    ...{ config, credentials, currentCredentials, mode, speech, hangUpAfterPlay, report },
+    ...{ rtpPort: config.media?.rtpPort ?? 0, ...files },
+  };
   // Heard from here on: whoever has seen us say that we listen may tell us to stop.
   const signals = watchStopSignals();
   try {
@@ -137,6 +152,17 @@ async function run(
   }
 }
 
+/** What the registration has brought meanwhile; what was there before, if it cannot be read. */
+function reloaded(file: string, config: DeviceConfig, before: Credentials): Credentials {
+  if (config.registration === undefined) return before;
+  try {
+    return loadCredentials(file, config, Date.now());
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return before;
+  }
+}
+
 /** Undefined, and reported, if its ports are taken or nobody can be reached. */
 async function startPhone(options: PhoneOptions): Promise<Phone | undefined> {
   try {
@@ -145,16 +171,6 @@ async function startPhone(options: PhoneOptions): Promise<Phone | undefined> {
     options.report({ event: "failed", reason: reasonOf(error) });
     return undefined;
   }
-}
-
-function watchStopSignals(): { readonly received: Promise<void>; dispose(): void } {
-  const received = Promise.withResolvers<void>();
-  const stop = (): void => received.resolve();
-  process.once("SIGTERM", stop).once("SIGINT", stop);
-  return {
-    received: received.promise,
-    dispose: () => void process.off("SIGTERM", stop).off("SIGINT", stop),
-  };
 }
 
 /** Lets the call run its course, or ends it in good order once `stopped` resolves. */
@@ -189,22 +205,11 @@ function readSpeech(file: string | undefined): Buffer | string {
   }
 }
 
-const eventForm = ({ json }: CommonOptions): EventForm =>
-  process.stdout.isTTY && json === undefined ? "sentences" : "json";
-
 const missing = (path: string, message: string): ConfigFault => ({ path, message });
 
 function refuse(message: string): number {
   process.stderr.write(`keyhole device: ${message}\n`);
   return EXIT_USAGE;
-}
-
-/** What went wrong in the world, with the code that the system gave it. */
-function reasonOf(error: unknown): string {
-  if (isProtocolError(error)) return error.message;
-  if (!(error instanceof Error)) throw error;
-  const cause = error.cause as NodeJS.ErrnoException | undefined;
-  return cause?.code === undefined ? error.message : `${error.message} (${cause.code})`;
 }
 
 function parseDelay(text: string): number {

@@ -44,6 +44,8 @@ export type SealingTask =
   | { readonly kind: "open-offer"; readonly body: Buffer; readonly contentType: string }
   | {
       readonly kind: "open-answer";
+      /** Whom we called. */
+      readonly callee: string;
       readonly body: Buffer;
       readonly contentType: string;
       readonly firstKey: FirstKey;

@@ -179,7 +179,8 @@ export class CallerCall {
     const { body } = response;
     const contentType = headerValue(response, "Content-Type") ?? "";
     const { firstKey } = offered;
-    return [ack, effects.sealing({ kind: "open-answer", body, contentType, firstKey })];
+    const callee = this.#setting.target;
+    return [ack, effects.sealing({ kind: "open-answer", callee, body, contentType, firstKey })];
   }
 
   #takePlain(offered: Offered, response: SipResponse, leg: DialogLeg): readonly CallEffect[] {

@@ -3,10 +3,10 @@
  * and the proof of the answer (RFC 3261 §10.2, §22). Pure.
  *
  * ```text
- *               ┌── 401, 407, 423 ──┐
- *               ▼                   │
- * locating ─▶ sealing ─▶ asking ────┴─2xx─▶ opening ─proven─▶ storing ─▶ done
- *     └──────────┴──────────┴─────────────────┴──────────────────┴─────▶ done, failed
+ *               ┌── 403 ─────┬── 401, 407, 423 ──┐
+ *               ▼            ▼                   │
+ * locating ─▶ claiming ─▶ sealing ─▶ asking ────┴─2xx─▶ opening ─proven─▶ storing ─▶ done
+ *     └───────────┴───────────┴──────────┴─────────────────┴──────────────────┴─────▶ done, failed
  * ```
  */
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
@@ -20,6 +20,7 @@ import { clientKey } from "../../protocol/sip/transaction-key.ts";
 import { judgeAnswer, type OpenedAnswer } from "./registration-answer.ts";
 import { type Failure, failureOf, hasSignedBody, reactionTo } from "./registration-failure.ts";
 import type {
+  ClaimSummary,
   GrantedRegistration,
   OwnContact,
   RegistrationEffect,
@@ -73,6 +74,7 @@ interface Asked {
 
 type State =
   | { readonly kind: "locating" }
+  | { readonly kind: "claiming"; readonly contact: OwnContact }
   | { readonly kind: "sealing"; readonly register: SipRequest }
   | { readonly kind: "asking"; readonly asked: Asked }
   | {
@@ -90,6 +92,7 @@ export class RegistrationAttempt {
   readonly #plan: AttemptPlan;
   #state: State = { kind: "locating" };
   #contact: OwnContact | undefined;
+  #claim: ClaimSummary = LOCATION_ONLY;
   #expiresS: number;
   #asks = 0;
 
@@ -113,7 +116,7 @@ export class RegistrationAttempt {
   start(contact: OwnContact | undefined, now: Millis): readonly RegistrationEffect[] {
     if (contact === undefined) return [{ kind: "find-contact", ref: this.#plan.ref }];
     this.#contact = contact;
-    return this.#seal(contact, now);
+    return this.#plan.removal ? this.#seal(contact, now) : this.#askClaim(contact, false);
   }
 
   /** Gives up; late results are ignored. */
@@ -131,6 +134,10 @@ export class RegistrationAttempt {
     switch (state.kind) {
       case "locating":
         return input.kind === "contact" ? this.start(input.contact, now) : [];
+      case "claiming":
+        if (input.kind !== "claimed") return [];
+        this.#claim = input.claim;
+        return this.#seal(state.contact, now);
       case "sealing":
         return input.kind === "sealed" ? this.#send(state.register, input) : [];
       case "asking":
@@ -147,10 +154,16 @@ export class RegistrationAttempt {
     }
   }
 
+  #askClaim(contact: OwnContact, fresh: boolean): readonly RegistrationEffect[] {
+    this.#state = { kind: "claiming", contact };
+    return [{ kind: "claim", ref: this.#plan.ref, fresh }];
+  }
+
   #seal(contact: OwnContact, now: Millis): readonly RegistrationEffect[] {
     const { callId, nextCSeq, ref, removal } = this.#plan;
     const step = { callId, cseq: nextCSeq(), contact, expiresS: this.#expiresS };
-    const register = authorizeInside(createRegister(this.#setting, step, now), this.#setting);
+    const created = createRegister(this.#setting, step, now);
+    const register = authorizeInside(created, this.#setting, this.#claim.der);
     this.#state = { kind: "sealing", register };
     const rows = sealedRows(register, this.#setting);
     return [{ kind: "seal", ref, rows, withClaim: !removal }];
@@ -182,12 +195,18 @@ export class RegistrationAttempt {
     if (response.status < 300) return this.#open(asked, response, flow, now);
     const { digest } = this.#setting;
     const { presented } = asked;
-    const sofar = { presented, expiresS: this.#expiresS, asks: this.#asks, digest };
-    const reaction = reactionTo(response, sofar, now);
+    const { isReplaceable } = this.#claim;
+    const [expiresS, asks] = [this.#expiresS, this.#asks];
+    const reaction = reactionTo(
+      response,
+      { presented, expiresS, asks, digest, isReplaceable },
+      now,
+    );
     if (reaction.kind === "failed") return this.#fail(reaction.failure);
+    const contact = this.#contactAsked();
     asked.firstKey.cek.wipe();
     this.#expiresS = reaction.expiresS;
-    return this.#contact === undefined ? [] : this.#seal(this.#contact, now);
+    return reaction.fresh ? this.#askClaim(contact, true) : this.#seal(contact, now);
   }
 
   #open(
@@ -211,9 +230,10 @@ export class RegistrationAttempt {
   ): readonly RegistrationEffect[] {
     const { asked, response, flow, at } = state;
     const { ref, removal } = this.#plan;
-    const contact = this.#contact;
-    if (contact === undefined) throw new TypeError("a REGISTER of ours names a contact");
-    const context = { ...this.#setting, ...asked, response, contact: contact.uri, removal };
+    const contact = this.#contactAsked();
+    const claimedKeyId = this.#claim.keyId;
+    const question = { ...this.#setting, ...asked, claimedKeyId };
+    const context = { ...question, response, contact: contact.uri, removal };
     const judgement = judgeAnswer(answer, context, now);
     asked.firstKey.cek.wipe();
     switch (judgement.kind) {
@@ -236,6 +256,11 @@ export class RegistrationAttempt {
     }
   }
 
+  #contactAsked(): OwnContact {
+    if (this.#contact === undefined) throw new TypeError("a REGISTER of ours names a contact");
+    return this.#contact;
+  }
+
   #fail(failure: Failure): readonly RegistrationEffect[] {
     if (this.#state.kind === "done") return [];
     this.#done({ kind: "failed", removal: this.#plan.removal, failure });
@@ -248,6 +273,8 @@ export class RegistrationAttempt {
     this.#state = { kind: "done", outcome };
   }
 }
+
+const LOCATION_ONLY: ClaimSummary = { der: NO_BODY, isReplaceable: false };
 
 /** Only the fault of ours: what the response itself says was believed by nobody. */
 const refusedAnswer = (response: SipResponse, reason: string): Failure =>

@@ -40,7 +40,12 @@ export type RegistrationEvent =
   | { readonly event: "unregistered"; readonly aor: string };
 
 export type CertificateEvent =
-  | ({ readonly event: "certificate"; readonly aor: string } & ShownCertificate)
+  | ({
+      readonly event: "certificate";
+      readonly aor: string;
+      /** When it goes out of service, unless it is registered again. */
+      readonly expiresAt: Millis;
+    } & ShownCertificate)
   | {
       readonly event: "no-certificate";
       readonly aor: string;
@@ -78,7 +83,7 @@ export function describeRegistration(
     case "certificate":
       return (
         `${event.aor} has certificate serial ${event.serial}, ` +
-        `valid until ${time(event.notAfter)}, SHA-256 ${event.fingerprint}.`
+        `in service until ${time(event.expiresAt)}, SHA-256 ${event.fingerprint}.`
       );
     case "no-certificate":
       return `No certificate of ${event.aor}${why(event)}.`;

@@ -7,8 +7,8 @@ import type { Millis } from "../../protocol/machine.ts";
 import { parseSipDate } from "../../protocol/sip/date.ts";
 import type { DigestClient } from "../../protocol/sip/digest-client.ts";
 import { headerValue, type SipRequest, type SipResponse } from "../../protocol/sip/message.ts";
-import { MAX_ANSWER_SKEW_MS, tried } from "./registration-answer.ts";
 import { parseRetryAfter } from "./registration-retry.ts";
+import { MAX_ANSWER_SKEW_MS, tried } from "./signed-answer.ts";
 
 export interface Failure {
   readonly reason: string;
@@ -18,7 +18,12 @@ export interface Failure {
 }
 
 export type Reaction =
-  | { readonly kind: "again"; readonly expiresS: number }
+  | {
+      readonly kind: "again";
+      readonly expiresS: number;
+      /** The claim is not accepted: with a key that is made anew. */
+      readonly fresh: boolean;
+    }
   | { readonly kind: "failed"; readonly failure: Failure };
 
 /** Requests of one attempt: challenges of a proxy and of the registrar, stale nonces, one 423. */
@@ -32,6 +37,8 @@ export interface AskedSoFar {
   readonly expiresS: number;
   readonly asks: number;
   readonly digest: DigestClient | undefined;
+  /** What was claimed can be claimed for another key. */
+  readonly isReplaceable: boolean;
 }
 
 /** Judges the response at `now`. */
@@ -46,15 +53,20 @@ export function reactionTo(response: SipResponse, asked: AskedSoFar, now: Millis
     case 407:
       if (digest === undefined) return failed("a password is asked for, and none is configured");
       return asks < MAX_ASKS && digest.challenged(asked.presented, response) === "again"
-        ? { kind: "again", expiresS }
+        ? { kind: "again", expiresS, fresh: false }
         : failed("name or password are not accepted");
     case 423: {
       const least = Number(/^\d{1,9}$/.exec(headerValue(response, "Min-Expires") ?? "")?.[0]);
       const isUseful = expiresS > 0 && least > expiresS && least <= MAX_EXPIRES_S;
       return isUseful && asks < MAX_ASKS
-        ? { kind: "again", expiresS: least }
+        ? { kind: "again", expiresS: least, fresh: false }
         : failed("the registrar wants another expiry, and does not say one that we can take");
     }
+    case 403:
+      // Revoked, perhaps: the old key is kept until the answer for a new one has proved itself.
+      if (asked.isReplaceable && !isClockFault(response, now) && asks < MAX_ASKS)
+        return { kind: "again", expiresS, fresh: true };
+      return failed(explain(response, now));
     default:
       return failed(explain(response, now));
   }
@@ -78,11 +90,15 @@ export const hasSignedBody = (response: SipResponse): boolean =>
 
 function explain(response: SipResponse, now: Millis): string {
   if (response.status === 493) return "the controller cannot open what was sealed for it";
+  if (response.status !== 403 || !isClockFault(response, now)) return response.reason;
+  const minutes = Math.round(Math.abs((dateOf(response) ?? now) - now) / 60_000);
+  return `the registrar's clock differs from ours by ${minutes} minutes`;
+}
+
+const isClockFault = (response: SipResponse, now: Millis): boolean =>
+  Math.abs((dateOf(response) ?? now) - now) > MAX_ANSWER_SKEW_MS;
+
+function dateOf(response: SipResponse): Millis | undefined {
   const date = headerValue(response, "Date");
-  const theirs = date === undefined ? undefined : tried(() => parseSipDate(date));
-  if (response.status !== 403 || theirs === undefined) return response.reason;
-  const apartMs = Math.abs(theirs - now);
-  return apartMs <= MAX_ANSWER_SKEW_MS
-    ? response.reason
-    : `the registrar's clock differs from ours by ${Math.round(apartMs / 60_000)} minutes`;
+  return date === undefined ? undefined : tried(() => parseSipDate(date));
 }

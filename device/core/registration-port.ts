@@ -38,15 +38,21 @@ export interface RegistrationSetting {
   readonly expiresS: number;
   /** The DNS name of the controller that is to open the body. */
   readonly controllerHost: string;
-  /** What the answer must hold: a certificate for this key (hexadecimal SHA-256 of its SPKI). */
-  readonly claimedKeyId: string | undefined;
-  /** DER of the certification request or certificate that is sealed; empty if none is. */
-  readonly claim: Buffer;
   /** Absent: nobody is told a password. */
   readonly digest?: DigestClient | undefined;
   /** Ends after the first success or failure. */
   readonly once: boolean;
   readonly random: (size: number) => Buffer;
+}
+
+/** What a REGISTER claims beside its location. */
+export interface ClaimSummary {
+  /** DER of the certification request or certificate; empty if only the location is registered. */
+  readonly der: Buffer;
+  /** What the answer must hold a certificate for: hexadecimal SHA-256 of the key's SPKI. */
+  readonly keyId?: string;
+  /** Of a key that an earlier run made: if it is no longer accepted, another can be. */
+  readonly isReplaceable: boolean;
 }
 
 /** What the registrar has granted and the phone keeps. */
@@ -59,6 +65,7 @@ export interface GrantedRegistration {
 
 export type RegistrationResult =
   | { readonly kind: "contact"; readonly ref: number; readonly contact: OwnContact }
+  | { readonly kind: "claimed"; readonly ref: number; readonly claim: ClaimSummary }
   | {
       readonly kind: "sealed";
       readonly ref: number;
@@ -68,7 +75,7 @@ export type RegistrationResult =
     }
   | { readonly kind: "opened"; readonly ref: number; readonly answer: OpenedAnswer }
   | { readonly kind: "stored"; readonly ref: number }
-  /** One of the four above could not be done. */
+  /** One of those above could not be done. */
   | { readonly kind: "not-done"; readonly ref: number; readonly reason: string };
 
 export type RegistrationInput =
@@ -89,6 +96,8 @@ export type RegistrationInput =
 export type RegistrationEffect =
   | { readonly kind: "transaction"; readonly input: TransactionInput }
   | { readonly kind: "find-contact"; readonly ref: number }
+  /** `fresh`: the key used so far was refused, another is to be made. */
+  | { readonly kind: "claim"; readonly ref: number; readonly fresh: boolean }
   | {
       readonly kind: "seal";
       readonly ref: number;

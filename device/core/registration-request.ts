@@ -107,7 +107,8 @@ export const newCallId = (random: (size: number) => Buffer): string =>
  */
 export function authorizeInside(
   register: SipRequest,
-  { profile, digest, claim }: RegistrationSetting,
+  { profile, digest }: RegistrationSetting,
+  claim: Buffer,
 ): SipRequest {
   if (profile !== "private" || digest === undefined) return register;
   const authorized = digest.authorize(withBody(register, claim));

@@ -72,6 +72,7 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
       case "flow-closed":
         return this.#flowClosed(input.flow, now);
       case "contact":
+      case "claimed":
       case "sealed":
       case "opened":
       case "stored":

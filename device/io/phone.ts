@@ -7,20 +7,33 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { decodeMuLaw } from "../../protocol/audio/g711.ts";
 import { encodeWav } from "../../protocol/audio/wav.ts";
+import type { Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
+import { addressOfRecord } from "../../protocol/sip/uri.ts";
 import type { SipListener } from "../../runtime/sip-transport.ts";
 import type { DeviceConfig } from "../config.ts";
 import type { CallOutcome, CallParty, SealingTask } from "../core/call.ts";
 import type { CallVerb } from "../core/call-command.ts";
-import type { CallEvent } from "../core/call-event.ts";
+import type { PhoneEvent } from "../core/phone-event.ts";
+import type { OwnContact } from "../core/registration-port.ts";
 import type { UserAgentEffect } from "../core/user-agent.ts";
+import { CertificateQuestions } from "./certificate-questions.ts";
+import { tellOutcome } from "./certificate-run.ts";
 import type { Credentials } from "./credentials.ts";
+import { OwnLocation } from "./own-location.ts";
+import type { RegistrarSecrets } from "./registrar-secrets.ts";
 import { performSealing } from "./sealing-desk.ts";
 import { Signalling } from "./signalling.ts";
 import { VoicePorts } from "./voice-ports.ts";
 
 export type PhoneMode =
-  | { readonly kind: "call"; readonly target: string; readonly sealed: boolean }
+  | {
+      readonly kind: "call";
+      readonly target: string;
+      readonly sealed: boolean;
+      /** What the controllers may ask us for when we ask them for certificates. */
+      readonly secrets?: RegistrarSecrets;
+    }
   | {
       readonly kind: "answer";
       readonly sealedRequired: boolean;
@@ -31,13 +44,16 @@ export type PhoneMode =
 
 export interface PhoneOptions {
   readonly config: DeviceConfig;
+  readonly rtpPort: number;
   readonly credentials: Credentials;
+  /** What they are by now: a registration may have been refreshed meanwhile. */
+  readonly currentCredentials: () => Credentials;
   readonly mode: PhoneMode;
   /** What we say, mu-law. */
   readonly speech: Buffer;
   /** Hang up when both sides have said all they had to say. */
   readonly hangUpAfterPlay: boolean;
-  readonly report: (event: CallEvent) => void;
+  readonly report: (event: PhoneEvent) => void;
   readonly heardFile?: string;
   readonly wireFile?: string;
   readonly bodyFile?: string;
@@ -45,12 +61,17 @@ export interface PhoneOptions {
 
 /** For packets that lie in a socket when the signalling ends the call. */
 const DRAIN_MS = 50;
+/** Of a callee's phones so many can be sealed for, beside the controllers. */
+const MAX_PHONES = 12;
 const SAMPLE_RATE_HZ = 8000;
 
 export class Phone {
   readonly #options: PhoneOptions;
   readonly #ports: VoicePorts;
   readonly #signalling: Signalling;
+  /** DER certificates by address of record, that were asked for. */
+  readonly #learnt = new Map<string, readonly Buffer[]>();
+  #questions: CertificateQuestions | undefined;
   #last: Promise<void> = Promise.resolve();
   #finish: (outcome: CallOutcome) => void = () => undefined;
   /** How the phone's one call ended. */
@@ -67,10 +88,10 @@ export class Phone {
 
   /** Takes its ports and starts to call or to listen. Rejects if that cannot be. */
   static async start(options: PhoneOptions): Promise<Phone> {
-    const { config, credentials, mode } = options;
+    const { config, rtpPort, credentials, mode } = options;
     let phone: Phone | undefined;
     let signalling: Signalling | undefined;
-    const endpoint = { address: config.address, rtpPort: config.media.rtpPort };
+    const endpoint = { address: config.address, rtpPort };
     const ports = await VoicePorts.open(endpoint, (report) => {
       if (phone !== undefined) phone.#onMedia(report);
     });
@@ -86,7 +107,7 @@ export class Phone {
         },
       });
       phone = new Phone(options, ports, signalling);
-      await (mode.kind === "call" ? phone.#call(mode.target, mode.sealed) : phone.#listen(mode));
+      await (mode.kind === "call" ? phone.#call(mode) : phone.#listen(mode));
       return phone;
     } catch (error) {
       await signalling?.close();
@@ -111,17 +132,41 @@ export class Phone {
     this.#ports.close();
   }
 
-  async #call(target: string, sealed: boolean): Promise<void> {
+  async #call({ target, sealed, secrets }: PhoneMode & { kind: "call" }): Promise<void> {
     const { config, credentials } = this.#options;
-    const { outbound, aor, address } = config;
+    const { outbound, aor } = config;
     if (outbound === undefined) throw new TypeError("a call needs an outbound hop");
     const { serverName, ...hop } = outbound;
     const nextHop = { ...hop, ...(serverName !== undefined && { serverName }) };
-    const end = await this.#signalling.ownEnd(aor, address, nextHop);
-    this.#signalling.start({ party: this.#party({ transport: hop.transport, ...end }) });
+    const own = await this.#endOf(nextHop);
+    this.#signalling.start({ party: this.#party({ transport: hop.transport, ...own }) });
     const hosts = credentials.controllers.map(({ host }) => host);
     const setting = { target, nextHop, ...(sealed && { sealedFor: hosts }) };
-    this.#signalling.feed({ kind: "dial", setting });
+    const dial = (): void => this.#signalling.feed({ kind: "dial", setting });
+    if (!sealed || credentials.contacts.has(addressOfRecord(target))) return dial();
+    const feed = this.#signalling.feed.bind(this.#signalling);
+    this.#questions = new CertificateQuestions({ aor, nextHop, credentials, secrets, feed });
+    void this.#learn(target, own, this.#questions).then((isKnown) => isKnown && dial());
+  }
+
+  async #endOf(nextHop: Target): Promise<OwnContact> {
+    const { listen: _unused, ...config } = this.#options.config;
+    const findOwnEnd = this.#signalling.ownEnd.bind(this.#signalling);
+    return new OwnLocation(config, nextHop, findOwnEnd).find();
+  }
+
+  /** False, and the call is over, if there is nobody to seal for: nothing ever goes in clear then. */
+  async #learn(target: string, own: OwnContact, questions: CertificateQuestions): Promise<boolean> {
+    const outcome = await questions.ask(target, own);
+    tellOutcome(outcome, target, (event) => this.#report(event));
+    if (outcome.kind === "found") {
+      const certificates = outcome.certificates.map(({ encoded }) => encoded);
+      this.#learnt.set(addressOfRecord(target), certificates.slice(0, MAX_PHONES));
+      return true;
+    }
+    this.#report({ event: "failed", reason: "nothing can be sealed for the callee" });
+    this.#over("failed");
+    return false;
   }
 
   async #listen(mode: PhoneMode & { kind: "answer" }): Promise<void> {
@@ -137,8 +182,13 @@ export class Phone {
   }
 
   #party(end: Pick<CallParty, "transport" | "host" | "port">): CallParty {
-    const { aor, address, media } = this.#options.config;
-    return { aor, ...end, endpoint: { address, rtpPort: media.rtpPort }, random: randomBytes };
+    const { config, rtpPort } = this.#options;
+    const { aor, address } = config;
+    const { transport, host, port } = end;
+    return {
+      ...{ aor, transport, host, port, random: randomBytes },
+      endpoint: { address, rtpPort },
+    };
   }
 
   #perform(effect: Exclude<UserAgentEffect, { kind: "send" }>): void {
@@ -164,6 +214,11 @@ export class Phone {
       case "event":
         this.#report(effect.event);
         break;
+      case "query":
+        this.#questions?.perform(effect.effect);
+        break;
+      case "registration":
+        break; // another program's
       case "over":
         this.#over(effect.outcome);
         break;
@@ -171,7 +226,9 @@ export class Phone {
   }
 
   async #seal(task: SealingTask): Promise<void> {
-    const { config, credentials } = this.#options;
+    const { config, currentCredentials } = this.#options;
+    const current = currentCredentials();
+    const credentials = { ...current, contacts: new Map([...current.contacts, ...this.#learnt]) };
     const input = await performSealing(task, credentials, config.sealing.form, Date.now());
     this.#signalling.feed({ kind: "call", input });
   }
@@ -214,7 +271,7 @@ export class Phone {
   }
 
   /** Events keep their order, also behind what takes its time. */
-  #report(event: CallEvent): void {
+  #report(event: PhoneEvent): void {
     this.#then(async () => this.#options.report(event));
   }
 

@@ -41,8 +41,10 @@ interface Desk {
 }
 
 async function perform(task: SealingTask, desk: Desk): Promise<SealingResult> {
-  const { identity } = desk.credentials;
-  const signing = { signer: identity, random: randomBytes };
+  const { own } = desk.credentials;
+  if (own === undefined) throw new ProtocolError("ERR_CERTIFICATE", "we have no certificate");
+  const { identity, chain } = own;
+  const signing = { signer: identity, chain, random: randomBytes };
   switch (task.kind) {
     case "seal-offer": {
       const recipients = recipientsOf(task.callee, desk.credentials);
@@ -59,18 +61,28 @@ async function perform(task: SealingTask, desk: Desk): Promise<SealingResult> {
     case "open-answer": {
       const { entity } = await openAnswer(task);
       desk.progress.stage = verifyStage(task.firstKey);
-      return { kind: "answer-opened", verified: await verify(entity, desk) };
+      const known = desk.credentials.contacts.get(addressOfRecord(task.callee)) ?? [];
+      return { kind: "answer-opened", verified: await verify(entity, desk, known) };
     }
   }
 }
 
-const verify = (entity: Buffer, { credentials, now }: Desk): Promise<VerifiedEntity> =>
-  verifySignedEntity({ entity, anchors: credentials.anchors, now });
+/** By the anchors of the signer's domain, or as one of the certificates that we hold of him. */
+const verify = (
+  entity: Buffer,
+  { credentials, now }: Desk,
+  known: readonly Buffer[] = [],
+): Promise<VerifiedEntity> =>
+  verifySignedEntity({
+    entity,
+    anchors: (signer) => [...known, ...credentials.trust.anchorsFor(signer)],
+    now,
+  });
 
-/** The callee first, then the controllers that may look. */
+/** The callee's phones first, then the controllers that may look. */
 function recipientsOf(callee: string, { contacts, controllers }: Credentials): readonly Buffer[] {
-  const certificate = contacts.get(addressOfRecord(callee));
-  if (certificate === undefined)
+  const certificates = contacts.get(addressOfRecord(callee)) ?? [];
+  if (certificates.length === 0)
     throw new ProtocolError("ERR_CERTIFICATE", "no certificate is known for the callee");
-  return [certificate, ...controllers.map((controller) => controller.certificate)];
+  return [...certificates, ...controllers.map((controller) => controller.certificate)];
 }

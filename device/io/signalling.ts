@@ -14,6 +14,7 @@ import {
 } from "../../runtime/sip-transport.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import { answersProbe, createProbe, type OwnEnd, readOwnEnd } from "../core/own-end.ts";
+import type { RegistrationInput } from "../core/registration-port.ts";
 import {
   UserAgent,
   type UserAgentEffect,
@@ -101,6 +102,15 @@ export class Signalling {
 
   feed(input: UserAgentInput): void {
     this.#drive?.feed(input);
+  }
+
+  feedRegistration(input: RegistrationInput): void {
+    this.feed({ kind: "registration", input });
+  }
+
+  /** Other credentials for new connections. */
+  setTls(tls: SipTlsSetting): void {
+    this.#transport.setTls(tls);
   }
 
   /** Waits for what is still being sent, then closes every connection. */

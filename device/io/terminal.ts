@@ -3,14 +3,19 @@
  */
 import { LineSplitter } from "../../runtime/line-stream.ts";
 import { type CallVerb, MAX_COMMAND_BYTES, parseCallCommand } from "../core/call-command.ts";
-import { type CallEvent, describeEvent } from "../core/call-event.ts";
+import type { CallEvent } from "../core/call-event.ts";
+import { describePhoneEvent, type PhoneEvent } from "../core/phone-event.ts";
 
 /** How events are written: one JSON object a line, or a sentence for a person. */
 export type EventForm = "json" | "sentences";
 
-export function createReporter(form: EventForm): (event: CallEvent) => void {
+export const eventForm = ({ json }: { readonly json?: true }): EventForm =>
+  process.stdout.isTTY && json === undefined ? "sentences" : "json";
+
+export function createReporter(form: EventForm): (event: PhoneEvent) => void {
   return (event) => {
-    const text = form === "json" ? JSON.stringify(event) : printable(describeEvent(event));
+    const text =
+      form === "json" ? JSON.stringify(event) : printable(describePhoneEvent(event, localTime));
     process.stdout.write(`${text}\n`);
   };
 }
@@ -40,3 +45,11 @@ export function listenToUser(
 
 /** What a peer put into a reason phrase must not drive the terminal. */
 const printable = (text: string): string => text.replace(/\p{Cc}/gu, "?");
+
+/** The clock on the wall, with the date where it is not today's. */
+function localTime(at: number): string {
+  const [moment, today] = [new Date(at), new Date()];
+  const clock = moment.toLocaleTimeString("en-GB");
+  if (moment.toDateString() === today.toDateString()) return clock;
+  return `${moment.toLocaleDateString("sv-SE")} ${clock}`;
+}

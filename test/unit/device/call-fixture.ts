@@ -165,6 +165,9 @@ export class World {
       case "event":
         this.events[at].push(effect.event);
         break;
+      case "registration":
+      case "query":
+        throw new Error(`no phone here asks for ${effect.effect.kind}`);
       default:
         this.done[at].push(describe(effect));
     }
