@@ -30,8 +30,19 @@ export function encodeSmallInteger(value: number): Buffer {
   return encodeTlv(TAG.integer, Uint8Array.of(value));
 }
 
-/** An OBJECT IDENTIFIER from its dotted form. */
+/** Encoded identifiers: those that a program names are few, and it names them again and again. */
+const oids = new Map<string, Buffer>();
+
+/** An OBJECT IDENTIFIER from its dotted form, which is ours and never a peer's. */
 export function encodeOid(dotted: string): Buffer {
+  const known = oids.get(dotted);
+  if (known !== undefined) return known;
+  const encoded = encodeArcs(dotted);
+  oids.set(dotted, encoded);
+  return encoded;
+}
+
+function encodeArcs(dotted: string): Buffer {
   const [root = 0, second = 0, ...rest] = dotted.split(".").map(Number);
   const octets = [root * 40 + second, ...rest].flatMap(encodeArc);
   return encodeTlv(TAG.oid, Uint8Array.from(octets));
