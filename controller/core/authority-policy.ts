@@ -9,8 +9,14 @@ import type { KeyType } from "../../protocol/pki/public-key.ts";
 export interface AuthorityDirectory {
   /** The address of record that a key was certified for. @param keyId SHA-256 of its SPKI, hex */
   ownerOf(keyId: string): string | undefined;
-  /** @param certificate `fingerprint`: SHA-256 of the DER, hex; absent while there is only a key */
-  isRevoked(certificate: { readonly keyId: string; readonly fingerprint?: string }): boolean;
+  /** By our own list, or by that of the authority which issued it. */
+  isRevoked(certificate: {
+    readonly keyId: string;
+    /** SHA-256 of the DER, hex; absent while there is only a key. */
+    readonly fingerprint?: string;
+    /** Base64. */
+    readonly der?: string;
+  }): boolean;
   /** True for a certificate that was issued here, for a registration. */
   hasIssued?(fingerprint: string): boolean;
 }

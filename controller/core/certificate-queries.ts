@@ -13,32 +13,29 @@ import { createResponse } from "../../protocol/sip/create-response.ts";
 import { serializeSipDate } from "../../protocol/sip/date.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
-import { messageAddress } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import type { AuthorityPolicy } from "./authority-policy.ts";
+import type { AskerLimit } from "./asker-limit.ts";
 import type { Binding } from "./bindings.ts";
 import type { AskerOutcome, SignedOutcome } from "./certificate-port.ts";
 import { askerFault, isSigned, queryAnswerRows } from "./certificate-query.ts";
 import { refusedFor, tryLater, warned } from "./certificate-refusals.ts";
 import { certificatesInService } from "./certificates-in-service.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import { aorOfUri, type Origin } from "./gatekeeper.ts";
+import type { Origin } from "./gatekeeper.ts";
 import { Pending } from "./pending.ts";
-import { RateLimit } from "./rate-limit.ts";
 import { ALLOWED_METHODS, type Rejection, rejection, respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 
 /** Queries that wait for the desk at one time. */
 export const MAX_PENDING_QUERIES = 400;
 export const QUERY_TIMEOUT_MS = 8_000;
-/** Queries that come from one trunk: so many times as many as of one asker. */
-export const TRUNK_SHARE = 20;
 /** Certificates in one answer: the best. */
 export const MAX_ANSWERED = 15;
 
 export interface CertificateQueriesSetting {
   readonly site: () => Site;
   readonly sender: Sender;
+  readonly limit: AskerLimit;
   /** Where a user is, the best contact first. */
   readonly bindingsOf: (aor: string, now: Millis) => readonly Binding[];
 }
@@ -69,7 +66,6 @@ export class CertificateQueries {
     QUERY_TIMEOUT_MS,
   );
   readonly #signing = new Pending<Answer>("answer ", MAX_PENDING_QUERIES, QUERY_TIMEOUT_MS);
-  readonly #limits = new RateLimit();
 
   constructor(setting: CertificateQueriesSetting) {
     this.#setting = setting;
@@ -80,7 +76,8 @@ export class CertificateQueries {
     const { authority } = this.#setting.site();
     const turnAway = (why: Rejection) => this.#setting.sender.turnAway(received, key, why);
     if (authority === undefined) return turnAway(refusedFor("no-authority"));
-    const limited = this.#limit(query, authority, now);
+    const { queries } = authority.perMinute;
+    const limited = this.#setting.limit.refusalOf(query, queries, now);
     if (limited !== undefined) return turnAway(limited);
     if (!isSigned(received)) return turnAway(warned(403, "Query is not signed"));
     const ref = this.#verifying.add(query, now);
@@ -138,20 +135,6 @@ export class CertificateQueries {
     const ends = [this.#verifying.deadline(), this.#signing.deadline()];
     const known = ends.filter((end) => end !== undefined);
     return known.length === 0 ? undefined : Math.min(...known);
-  }
-
-  #limit(
-    { received, origin }: CertificateQuery,
-    { perMinute: { queries } }: AuthorityPolicy,
-    now: Millis,
-  ): Rejection | undefined {
-    const asker =
-      origin.kind === "user" ? origin.user.aor : aorOfUri(messageAddress(received, "From").uri);
-    const waits = [this.#limits.take(`asker ${asker}`, queries, now)];
-    if (origin.kind === "trunk")
-      waits.push(this.#limits.take(`trunk ${origin.trunk.domain}`, queries * TRUNK_SHARE, now));
-    const waitS = Math.max(...waits.map((each) => each ?? 0));
-    return waitS === 0 ? undefined : tryLater("Too many queries", waitS);
   }
 
   #answer(

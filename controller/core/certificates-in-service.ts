@@ -36,7 +36,7 @@ export function certificatesInService(
 export const isRevoked = (
   { der, keyId }: BindingCertificate,
   directory: AuthorityDirectory,
-): boolean => directory.isRevoked({ keyId, fingerprint: fingerprintOf(der) });
+): boolean => directory.isRevoked({ keyId, der, fingerprint: fingerprintOf(der) });
 
 const fingerprintOf = (base64: string): string =>
   createHash("sha256").update(Buffer.from(base64, "base64")).digest("hex");

@@ -20,7 +20,6 @@ import { admitCall } from "./call-limits.ts";
 import { CallLinks } from "./call-links.ts";
 import type { CallInput } from "./call-port.ts";
 import { Calls } from "./calls.ts";
-import { CertificateQueries } from "./certificate-queries.ts";
 import type {
   ControllerEffect,
   ControllerInput,
@@ -41,6 +40,7 @@ import { SeenBodies } from "./seen-bodies.ts";
 import { Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { type Decision, Triage } from "./triage.ts";
+import { UserCertificates } from "./user-certificates.ts";
 
 /** Calls that run at one time. */
 export const MAX_CALLS = 10_000;
@@ -55,7 +55,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   readonly #calls: Calls;
   readonly #relays: Relays;
   readonly #registrations: Registrations;
-  readonly #queries: CertificateQueries;
+  readonly #certificates: UserCertificates;
   readonly #links: CallLinks;
   readonly #triage: Triage;
   readonly #sender: Sender;
@@ -86,7 +86,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     this.#links = new CallLinks({ dialogs: this.#dialogs, recordingOf });
     const bindingsOf = (aor: string, now: Millis) => this.#registrations.lookup(aor, now);
     this.#triage = new Triage({ site, dialogs: this.#dialogs, bindingsOf });
-    this.#queries = new CertificateQueries({ site, sender: this.#sender, bindingsOf });
+    this.#certificates = new UserCertificates({ site, sender: this.#sender, random, bindingsOf });
   }
 
   /** Calls now known. */
@@ -137,17 +137,17 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "registration-opened":
         return this.#registrations.opened(input.ref, input.outcome, now);
       case "certified":
-        return this.#registrations.certified(input.ref, input.outcome, now);
+        return this.#told(this.#registrations.certified(input.ref, input.outcome, now), now);
       case "asker-verified":
-        return this.#queries.verified(input.ref, input.outcome, now);
+        return this.#certificates.verified(input.ref, input.outcome, now);
       case "answer-signed":
-        return this.#queries.signed(input.ref, input.outcome);
+        return this.#certificates.signed(input.ref, input.outcome);
       case "certificates-revoked":
-        return this.#registrations.sweep();
+        return this.#told(this.#registrations.sweep(), now);
       case "reload":
         this.#rules = input.rules;
         this.#site = siteOf(input.rules, this.#site.gatekeeper);
-        return this.#registrations.sweep();
+        return [...this.#told(this.#registrations.sweep(), now), ...this.#certificates.reload(now)];
       case "tick":
         return this.#tick(now);
       default:
@@ -169,7 +169,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   }
 
   get #parts() {
-    return [this.#calls, this.#forwards, this.#dialogs, this.#registrations, this.#queries];
+    return [this.#calls, this.#forwards, this.#dialogs, this.#registrations, this.#certificates];
   }
 
   #request(
@@ -178,6 +178,8 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     arrival: Arrival,
     now: Millis,
   ): readonly ControllerEffect[] {
+    const watched = this.#certificates.receive({ received, key, arrival }, now);
+    if (watched !== undefined) return watched;
     const decision = this.#triage.decide(received, arrival, now);
     switch (decision.kind) {
       case "drop":
@@ -187,16 +189,18 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "answer-options":
         return [this.#sender.answerOptions(received, key)];
       case "register":
-        return this.#registrations.register({ received, key, arrival, user: decision.user }, now);
-      case "register-sealed":
-        return this.#registrations.registerSealed(
-          { received, key, arrival, user: decision.user },
+        return this.#told(
+          this.#registrations.register({ received, key, arrival, user: decision.user }, now),
           now,
         );
-      case "query-certificates": {
-        const { origin, aor } = decision;
-        return this.#queries.begin({ received, key, arrival, origin, aor }, now);
+      case "register-sealed": {
+        const sealed = { received, key, arrival, user: decision.user };
+        return this.#registrations.registerSealed(sealed, now);
       }
+      case "query-certificates":
+        return this.#certificates.query({ received, key, arrival, ...decision.asked }, now);
+      case "watch-certificates":
+        return this.#certificates.watch({ received, key, arrival, ...decision.asked }, now);
       case "place":
         return this.#place(received, key, arrival, decision, now);
       case "relay":
@@ -266,7 +270,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     now: Millis,
   ): readonly ControllerEffect[] {
     const place = this.#forwards.placeOf(client);
-    if (place === undefined) return [];
+    if (place === undefined) return this.#certificates.respond(client, response, now) ?? [];
     const { owner } = place.forwarding;
     const ended =
       response.status >= 300 && owner.kind === "invite"
@@ -279,12 +283,15 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
   }
 
   #fail(client: string, reason: FailureReason, now: Millis): readonly ControllerEffect[] {
-    return this.#settle(this.#forwards.failed(client, reason, now), now);
+    return (
+      this.#certificates.failed(client, reason) ??
+      this.#settle(this.#forwards.failed(client, reason, now), now)
+    );
   }
 
   #loseFlow(flow: FlowId): readonly ControllerEffect[] {
     this.#dialogs.closeFlow(flow);
-    this.#queries.dropFlow(flow);
+    this.#certificates.dropFlow(flow);
     return this.#registrations.dropFlow(flow);
   }
 
@@ -303,6 +310,11 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     );
   }
 
+  /** What was done to bindings, and what comes of it. */
+  #told(effects: readonly ControllerEffect[], now: Millis): readonly ControllerEffect[] {
+    return this.#certificates.told(effects, now);
+  }
+
   /** Hands responses to whoever the request was for. */
   #settle(effects: readonly ForwardEffect<Owner>[], now: Millis): readonly ControllerEffect[] {
     const settled: ControllerEffect[] = [];
@@ -318,8 +330,8 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
     return [
       ...this.#settle(this.#forwards.tick(now), now),
       ...this.#calls.tick(now),
-      ...this.#registrations.expire(now),
-      ...this.#queries.expire(now),
+      ...this.#told(this.#registrations.expire(now), now),
+      ...this.#certificates.tick(now),
     ];
   }
 }

@@ -37,7 +37,10 @@ export function claimFault(claim: Claim, context: ClaimContext): ClaimFault | un
   if (keyType === undefined || !keyTypes.includes(keyType)) return "claim-key-type";
   const owners = [directory.ownerOf(keyId) ?? aor, ...usersOfKey(keyId)];
   if (owners.some((owner) => owner !== aor)) return "claim-owner";
-  const fingerprint = claim.kind === "certificate" ? { fingerprint: claim.fingerprint } : undefined;
-  if (directory.isRevoked({ keyId, ...fingerprint })) return "claim-revoked";
+  const certificate =
+    claim.kind === "certificate"
+      ? { fingerprint: claim.fingerprint, der: claim.der.toString("base64") }
+      : undefined;
+  if (directory.isRevoked({ keyId, ...certificate })) return "claim-revoked";
   return claim.kind === "certificate" && claim.notAfter <= now ? "claim-expired" : undefined;
 }

@@ -21,6 +21,7 @@ import { isSipScheme, parseSipUri } from "../../protocol/sip/uri.ts";
 import type { Binding } from "./bindings.ts";
 import { bodyKind } from "./body-kind.ts";
 import { isCertificateQuery } from "./certificate-query.ts";
+import { ALLOW_EVENTS, isCertificateSubscribe } from "./certificate-watch-request.ts";
 import { type Destination, destinationOf, isEmergencyUri } from "./destination.ts";
 import { challenged, strangerTo, wayToParty } from "./dialog-guard.ts";
 import type { DialogPlace, DialogTable, Leg } from "./dialog-table.ts";
@@ -58,10 +59,18 @@ export type Decision =
   /** One whose body counts; without a user it is to be opened before anybody can be asked. */
   | { readonly kind: "register-sealed"; readonly user: User | undefined }
   /** OPTIONS that asks for the certificates of one of our users. */
-  | { readonly kind: "query-certificates"; readonly origin: Origin; readonly aor: string }
+  | { readonly kind: "query-certificates"; readonly asked: AskedCertificates }
+  /** SUBSCRIBE that wants to know of them as long as it lasts. */
+  | { readonly kind: "watch-certificates"; readonly asked: AskedCertificates }
   | { readonly kind: "place"; readonly placing: Placing }
   | { readonly kind: "relay"; readonly relaying: Relaying }
   | { readonly kind: "in-dialog"; readonly passing: Passing };
+
+/** By whom, and whose. */
+export interface AskedCertificates {
+  readonly origin: Origin;
+  readonly aor: string;
+}
 
 export interface TriageSetting {
   readonly site: () => Site;
@@ -116,9 +125,7 @@ export class Triage {
   #route(request: SipRequest, origin: Origin, destination: Destination, now: Millis): Decision {
     switch (destination.kind) {
       case "self":
-        return request.method === "OPTIONS"
-          ? { kind: "answer-options" }
-          : reject(405, [["Allow", ALLOWED_METHODS]]);
+        return this.#toSelf(request);
       case "nowhere":
         return reject(destination.status);
       case "user":
@@ -138,12 +145,22 @@ export class Triage {
     }
   }
 
+  #toSelf({ method }: SipRequest): Decision {
+    if (method === "OPTIONS") return { kind: "answer-options" };
+    return method === "SUBSCRIBE" && this.#site.authority !== undefined
+      ? reject(489, [ALLOW_EVENTS])
+      : reject(405, [["Allow", ALLOWED_METHODS]]);
+  }
+
   /** All phones of the user; 404 for nobody of ours, 480 for one who is not there (§16.5, §21.4.18). */
   #toUser(request: SipRequest, origin: Origin, aor: string, now: Millis): Decision {
     const user = this.#site.policy.users.find(aor);
     if (user === undefined) return reject(404);
-    if (this.#site.authority !== undefined && isCertificateQuery(request))
-      return { kind: "query-certificates", origin, aor };
+    if (this.#site.authority !== undefined) {
+      const asked = { origin, aor };
+      if (isCertificateQuery(request)) return { kind: "query-certificates", asked };
+      if (isCertificateSubscribe(request)) return { kind: "watch-certificates", asked };
+    }
     const bindings = this.#setting.bindingsOf(aor, now);
     const groups = bindingGroups(bindings, targetOf);
     if (groups.length === 0) return reject(480);
