@@ -147,7 +147,7 @@ export class Controller implements Machine<ControllerInput, ControllerEffect> {
       case "reload":
         this.#rules = input.rules;
         this.#site = siteOf(input.rules, this.#site.gatekeeper);
-        return [...this.#told(this.#registrations.sweep(), now), ...this.#certificates.reload(now)];
+        return [...this.#registrations.sweep(), ...this.#certificates.reload(now)];
       case "tick":
         return this.#tick(now);
       default:
