@@ -39,6 +39,7 @@ export class RegistrationLoad {
   readonly #socket: Socket;
   readonly #phones: readonly PhoneOfLoad[];
   readonly #waiting = new Map<string, (response: SipResponse) => void>();
+  readonly #prepared: Prepared[] = [];
   #turn = 0;
 
   private constructor(site: Registrar, socket: Socket) {
@@ -73,10 +74,17 @@ export class RegistrationLoad {
     return load;
   }
 
-  /** @param inFlight registrations under way at a time, at most the number of users */
+  /** Does the phones' part of so many registrations. */
+  async prepare(count: number): Promise<void> {
+    for (let made = 0; made < count; made += 1) this.#prepared.push(await this.#prepareNext());
+  }
+
+  /**
+   * Has so many of the prepared registrations answered.
+   * @param inFlight registrations under way at a time, at most the number of users
+   */
   async run(count: number, inFlight: number): Promise<LoadResult> {
-    const queue: Prepared[] = [];
-    while (queue.length < count) queue.push(await this.#prepareNext());
+    const queue = this.#prepared.splice(0, count);
     const latenciesMs: number[] = [];
     const began = performance.now();
     const work = async (): Promise<void> => {

@@ -33,11 +33,14 @@ import {
   requestFor,
   sealed,
 } from "./certificate-office.ts";
+import { until } from "./controller-harness.ts";
 import type { Phone } from "./registrar-phone.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const FLOOD = 10_000;
+/** Unanswered at one time: what overloads the machine itself is turned away by other rules. */
+const FLOOD_WINDOW = 100;
 const PER_MINUTE = 60;
 
 const office = new Office(["alice", "bob", "carol", "dave"]);
@@ -51,6 +54,7 @@ before(async () => {
     ...["--controller", CONTROLLER, "--user", aorOf("bob")],
   );
   await office.start({
+    limits: { eventLoopLagMs: 60_000 }, // other rules must not turn the flood away
     authority: {
       ...{ certificate: "issuer.pem", key: "issuer.key", database: "authority.sqlite" },
       registrationsPerMinute: PER_MINUTE,
@@ -83,6 +87,12 @@ async function refused(phone: Phone, asked: Asked, status: number): Promise<SipR
   if (status === 403) assert.match(headerValue(response, "Warning") ?? "", /^399 /);
   return response;
 }
+
+const tally = (answers: readonly SipResponse[]): string =>
+  JSON.stringify(
+    Object.groupBy(answers, ({ status }) => status),
+    (_, value) => (Array.isArray(value) ? value.length : value),
+  );
 
 /** The last octet of the request's signature is another. */
 function unproven(request: Buffer): Buffer {
@@ -353,24 +363,25 @@ test("ten thousand requests of one user at once: some are opened, the rest is to
   const challenge = await carol.exchange(carol.registerRequest());
   const claim = await requestFor(aorOf("carol"), newKeys());
   const { request } = await sealed(office, carol, { claim }, undefined);
-  const before = carol.received.length;
-  const isAnswer = (status: number) => status >= 200;
-  for (let count = 0; count < FLOOD; count += 1)
-    carol.send(carol.authorized(carol.rebranched(request), challenge, {}, count));
-
-  const began = performance.now();
+  const answered = (): readonly SipResponse[] =>
+    carol.received.slice(1).filter((each): each is SipResponse => each.kind === "response");
+  const flood = async (): Promise<void> => {
+    for (let count = 0; count < FLOOD; count += 1) {
+      if (count % FLOOD_WINDOW === 0)
+        await until(() => carol.received.length > count - FLOOD_WINDOW);
+      carol.send(carol.authorized(carol.rebranched(request), challenge, {}, count));
+    }
+    await until(() => answered().length >= FLOOD);
+  };
+  const flooded = flood();
   const other = await register(office, bob, { claim: await requestFor(aorOf("bob"), newKeys()) });
   assert.equal(other.response.status, 200, "others are served meanwhile");
-  const answers = (): SipResponse[] =>
-    carol.received
-      .slice(before)
-      .filter((each): each is SipResponse => each.kind === "response" && isAnswer(each.status));
-  while (answers().length < FLOOD && performance.now() - began < 30_000)
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  const limited = answers().filter(({ status }) => status === 500);
-  assert.ok(limited.length >= FLOOD - 2 * PER_MINUTE, `${limited.length} of ${answers().length}`);
+  await flooded;
+  const answers = answered();
+  const limited = answers.filter(({ status }) => status === 500);
+  assert.ok(limited.length >= FLOOD - 2 * PER_MINUTE, tally(answers));
   assert.ok(limited.every((each) => Number(headerValue(each, "Retry-After")) > 0));
-  assert.equal(answers().filter(({ status }) => status === 200).length, 1);
+  assert.equal(answers.filter(({ status }) => status === 200).length, 1);
 });
 
 test("sealed by the password itself and not by what is kept of it: 493", async () => {
