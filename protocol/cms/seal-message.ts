@@ -1,6 +1,6 @@
 /**
- * Seals content: for recipients by certificate, shared key or password (RFC 5652 §6, RFC 5083), or under
- * a key that the peer already holds (RFC 5652 §8). Pure: random octets are an argument.
+ * Seals content: for recipients by certificate, shared key or password (RFC 5652 §6, RFC 5083), or
+ * under a key that the peer already holds (RFC 5652 §8). Pure: random octets are an argument.
  */
 import {
   encodeAlgorithm,
@@ -88,7 +88,7 @@ export function sealEncryptedData(
   return encodeMessage(OID.encryptedData, encodeSmallInteger(0), info);
 }
 
-/** Version 3 with a password, else 2 with an attribute or a recipient of a later version (RFC 5652 §6.1). */
+/** Version 3 with a password; else 2 with an attribute or a later recipient (RFC 5652 §6.1). */
 function encodeEnveloped(request: EnvelopeRequest, cek: Secret, infos: readonly Buffer[]): Buffer {
   const { content, cipher, reference, random } = request;
   if (!isCbcCipher(cipher)) throw new TypeError("CBC expected");

@@ -30,7 +30,7 @@ const DIGESTS: ReadonlyMap<string, Digest> = new Map([
   ["2.16.840.1.101.3.4.2.3", "sha512"],
 ]);
 
-/** ecdsa-with-SHA2 (RFC 5758 §3.2), sha2WithRSA (RFC 4055 §5), and RSA by its bare name (RFC 3370 §3.2). */
+/** ecdsa-with-SHA2 (RFC 5758 §3.2), SHA-2 with RSA (RFC 4055 §5), bare RSA (RFC 3370 §3.2). */
 const SIGNATURES: ReadonlyMap<string, { keyType: "ec" | "rsa"; digest?: Digest }> = new Map([
   ["1.2.840.10045.4.3.2", { keyType: "ec", digest: "sha256" }],
   ["1.2.840.10045.4.3.3", { keyType: "ec", digest: "sha384" }],
