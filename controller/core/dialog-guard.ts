@@ -33,11 +33,11 @@ export function strangerTo(
   now: Millis,
 ): Rejection | undefined {
   const peer = site.gatekeeper.believed(received.peer, now);
-  const arrival = { ...received, peer };
+  const isDisowned = peer !== received.peer;
+  const arrival = isDisowned ? { ...received, peer } : received;
   const leg = side === "caller" ? set.caller : set.callees.get(tag);
   if (leg === undefined)
     return set.asked.some((each) => isAt(site, each, arrival)) ? undefined : rejection(403);
-  const isDisowned = peer.certificate !== received.peer.certificate;
   if (isAt(site, leg, arrival) && isEnough(leg, request, peer, isDisowned)) return undefined;
   const { aor } = leg.whom;
   if (aor === undefined) return rejection(403);

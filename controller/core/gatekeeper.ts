@@ -106,9 +106,9 @@ export class Gatekeeper {
 
   /** The peer with what it has proved that still holds: a connection may outlive its certificate. */
   believed(peer: Peer, now: Millis): Peer {
+    if (peer.certificate === undefined) return peer;
     const { certificate, ...rest } = peer;
-    const holds =
-      certificate === undefined || this.#setting.isInService?.(certificate, now) !== false;
+    const holds = this.#setting.isInService?.(certificate, now) !== false;
     return holds ? peer : { ...rest, identities: [] };
   }
 
