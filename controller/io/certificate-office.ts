@@ -8,7 +8,7 @@ import { AuthorityDatabase } from "../../runtime/authority-database.ts";
 import { resolveConfigPath } from "../../runtime/config-file.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { ControllerConfig } from "../config.ts";
-import type { AuthorityDirectory, AuthorityPolicy } from "../core/authority-policy.ts";
+import type { AuthorityPolicy } from "../core/authority-policy.ts";
 import type { CertificateEffect, CertificateInput } from "../core/certificate-port.ts";
 import type { AuthorityCredentials } from "./authority-credentials.ts";
 import { CertificateIssuer } from "./certificate-issuer.ts";
@@ -16,7 +16,7 @@ import type { BodyCredentials, Credentials } from "./credentials.ts";
 import { CrlFile } from "./crl-file.ts";
 import { DomainTrust } from "./domain-trust.ts";
 import { FairQueue } from "./fair-queue.ts";
-import { nameOfError } from "./name-of-error.ts";
+import { KeyDirectory } from "./key-directory.ts";
 import { QueryDesk, SIGNATURE_LIMITS } from "./query-desk.ts";
 import { PASSWORD_LIMITS, RegistrationDesk } from "./registration-desk.ts";
 import type { UserStore } from "./user-store.ts";
@@ -48,12 +48,7 @@ interface Desks {
 export const REVOCATION_POLL_MS = 1_000;
 
 export class CertificateOffice {
-  /** With a database that cannot be read nothing counts as valid, and nothing is recorded. */
-  readonly directory: AuthorityDirectory = {
-    ownerOf: (keyId) => this.#read(() => this.#database.ownerOf(keyId), undefined),
-    isRevoked: (certificate) => this.#read(() => this.#database.isRevoked(certificate), true),
-  };
-
+  readonly directory: KeyDirectory;
   readonly #setting: OfficeSetting;
   readonly #database: AuthorityDatabase;
   readonly #passwords = new FairQueue(PASSWORD_LIMITS);
@@ -66,7 +61,8 @@ export class CertificateOffice {
   private constructor(setting: OfficeSetting, rules: OfficeRules) {
     this.#setting = setting;
     this.#database = AuthorityDatabase.open(setting.file);
-    this.#revision = this.#database.revocationRevision();
+    this.directory = new KeyDirectory(this.#database, setting.log);
+    this.#revision = this.directory.revisionAfter(0);
     this.#desks = this.#desksOf(rules);
   }
 
@@ -137,8 +133,8 @@ export class CertificateOffice {
   #desksOf({ file, config, credentials, users }: OfficeRules): Desks {
     const { body, authority } = certifying(credentials);
     const { log } = this.#setting;
-    const { isRevoked } = this.directory;
-    const trust = new DomainTrust({ body, authority, isRevoked });
+    this.directory.foreignCrls = authority.foreignCrls;
+    const trust = new DomainTrust({ body, authority, directory: this.directory });
     const issuer = new CertificateIssuer(authority.issuer, this.#database);
     const { domains } = config;
     const shared = { body, trust, log };
@@ -161,17 +157,8 @@ export class CertificateOffice {
     return new CrlFile({ file, issuer, database: this.#database, log: this.#setting.log });
   }
 
-  #read<T>(read: () => T, otherwise: T): T {
-    try {
-      return read();
-    } catch (error) {
-      this.#setting.log.error({ error: nameOfError(error) }, "authority database cannot be read");
-      return otherwise;
-    }
-  }
-
   #noticeRevocations(): void {
-    const revision = this.#read(() => this.#database.revocationRevision(), this.#revision);
+    const revision = this.directory.revisionAfter(this.#revision);
     const { crl } = this.#desks;
     if (revision !== this.#revision) this.#tellRevocations();
     else if (crl?.isDue(Date.now()) === true) this.#await(crl.write(Date.now()));

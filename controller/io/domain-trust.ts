@@ -9,6 +9,7 @@ import type { Crl } from "../../protocol/pki/crl.ts";
 import { keyIdOf } from "../../protocol/pki/public-key.ts";
 import { type ChainRequest, verifyChain } from "../../protocol/pki/verify-chain.ts";
 import { parseSipUri } from "../../protocol/sip/uri.ts";
+import type { AuthorityDirectory } from "../core/authority-policy.ts";
 import type { AuthorityCredentials } from "./authority-credentials.ts";
 import type { BodyCredentials } from "./credentials.ts";
 
@@ -23,8 +24,8 @@ export interface TrustSetting {
   readonly body: BodyCredentials;
   /** Absent: what `body` says is all. */
   readonly authority?: AuthorityCredentials | undefined;
-  /** Whether we, or who issued it, have revoked a key. */
-  readonly isRevoked?: ((key: { readonly keyId: string }) => boolean) | undefined;
+  /** What our own authority has revoked; absent without one. */
+  readonly directory: Pick<AuthorityDirectory, "isRevoked"> | undefined;
 }
 
 export class DomainTrust {
@@ -32,15 +33,15 @@ export class DomainTrust {
   /** For our own domains, and those that nothing is said of. */
   readonly #common: readonly Buffer[];
   readonly #crls: readonly Crl[];
-  readonly #isRevoked: TrustSetting["isRevoked"];
+  readonly #directory: TrustSetting["directory"];
 
-  constructor({ body, authority, isRevoked }: TrustSetting) {
+  constructor({ body, authority, directory }: TrustSetting) {
     const { issuer, chain = [], trust = [], foreignCrls = [] } = authority ?? {};
     this.#byDomain = new Map(trust.map(({ domain, anchors }) => [domain, anchors]));
     // Phones need not send along who issued what we issued.
     this.#common = [...body.anchors, ...(issuer ? [issuer.certificate, ...chain] : [])];
     this.#crls = foreignCrls;
-    this.#isRevoked = isRevoked;
+    this.#directory = directory;
   }
 
   /**
@@ -69,11 +70,11 @@ export class DomainTrust {
 
   /** Whether a certificate, its chain apart, was revoked by us. @param der DER, sound */
   isRevoked(der: Uint8Array): boolean {
-    return this.#isRevoked !== undefined && this.#isKeyRevoked(decodeCertificate(der));
+    return this.#directory !== undefined && this.#isKeyRevoked(decodeCertificate(der));
   }
 
   readonly #isKeyRevoked = ({ publicKey }: Certificate): boolean =>
-    this.#isRevoked?.({ keyId: keyIdOf(publicKey) }) === true;
+    this.#directory?.isRevoked({ keyId: keyIdOf(publicKey) }) === true;
 
   #anchorsFor(uri: string): readonly Buffer[] {
     return this.#byDomain.get(domainOf(uri)) ?? this.#common;

@@ -5,6 +5,7 @@
 import { isProtocolError } from "../../protocol/errors.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { WantedSession } from "../core/agent-client-port.ts";
+import type { AuthorityDirectory } from "../core/authority-policy.ts";
 import type { ControllerEffect, ControllerInput } from "../core/controller-port.ts";
 import { AgentLink } from "./agent-link.ts";
 import { BodyInspector } from "./body-inspector.ts";
@@ -24,8 +25,8 @@ export interface GatewaySetting {
     save(session: WantedSession): void;
     forget(session: string): void;
   };
-  /** Whether our authority has revoked a key; absent without one. */
-  readonly isRevoked?: ((key: { readonly keyId: string }) => boolean) | undefined;
+  /** What our own authority has revoked; absent without one. */
+  readonly directory: AuthorityDirectory | undefined;
   readonly log: Logger;
 }
 
@@ -98,9 +99,9 @@ export class Gateway {
 
 function inspectorOf(
   { body, authority }: Credentials,
-  { isRevoked, log }: GatewaySetting,
+  { directory, log }: GatewaySetting,
 ): BodyInspector {
   if (body === undefined) throw new TypeError("a gateway without a key for bodies");
-  const trust = new DomainTrust({ body, authority, isRevoked });
+  const trust = new DomainTrust({ body, authority, directory });
   return new BodyInspector({ holder: body.identity, trust, log });
 }

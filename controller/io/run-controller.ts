@@ -10,14 +10,9 @@
  * ```
  */
 import { randomBytes } from "node:crypto";
-import { isDeepStrictEqual } from "node:util";
-import { assertNever, isProtocolError } from "../../protocol/errors.ts";
-import { parseAddress } from "../../protocol/net/address.ts";
+import { assertNever } from "../../protocol/errors.ts";
 import { Secret } from "../../protocol/secret.ts";
-import { locateServer } from "../../protocol/sip/locate-server.ts";
 import { waitMs } from "../../protocol/sip/transaction.ts";
-import { ConfigError } from "../../runtime/config-file.ts";
-import { DnsResolver } from "../../runtime/dns-resolver.ts";
 import { type Drive, drive } from "../../runtime/drive.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { createRandomPool } from "../../runtime/random-pool.ts";
@@ -34,7 +29,9 @@ import { CertificateOffice } from "./certificate-office.ts";
 import type { Credentials } from "./credentials.ts";
 import { Gateway } from "./gateway.ts";
 import { rulesOf } from "./policies.ts";
+import { reloadedConfig } from "./reload-limits.ts";
 import { SavedState } from "./saved-state.ts";
+import { ServerLookup } from "./server-lookup.ts";
 import { SipStack } from "./sip-stack.ts";
 import type { UserStore } from "./user-store.ts";
 
@@ -54,7 +51,7 @@ export interface Loaded {
 export interface RunningController {
   /**
    * Other users, routes and certificates; calls and connections stay.
-   * @throws ConfigError where a gateway would come or go: nothing is changed.
+   * @throws ConfigError where a gateway or an authority would come or go: nothing is changed.
    */
   reload(loaded: Loaded): Promise<void>;
   /**
@@ -74,27 +71,6 @@ const REHEARSED_CALLS = 300;
 const REHEARSAL_MS = 1_000;
 const REHEARSAL_ROUND = 25;
 
-/** What a running controller cannot change. */
-const FIXED_TABLES = [
-  "name",
-  "listen",
-  "timers",
-  "limits",
-  "registrar",
-  "state",
-  "digest",
-  "dns",
-  "agent",
-  "process",
-  "log",
-] as const satisfies readonly (keyof ControllerConfig)[];
-
-/** What comes or goes only at a start. */
-const STARTED_PARTS = [
-  { path: "agent", message: "a gateway comes or goes only at a start" },
-  { path: "authority", message: "an authority comes or goes only at a start" },
-] as const;
-
 /** Starts a controller. Rejects if one of its listeners cannot be opened. @throws ConfigError */
 export async function runController(loaded: Loaded, log: Logger): Promise<RunningController> {
   const shell = new ControllerShell(loaded, log);
@@ -109,7 +85,7 @@ class ControllerShell implements RunningController {
   readonly #sip: SipStack;
   readonly #controller: Controller;
   readonly #core: Drive<ControllerInput>;
-  readonly #resolver: DnsResolver;
+  readonly #lookup: ServerLookup;
   readonly #office: CertificateOffice | undefined;
   #rules: ControllerRules;
   #gateway: Gateway | undefined;
@@ -127,7 +103,7 @@ class ControllerShell implements RunningController {
           );
     this.#rules = this.#rulesOf(loaded);
     this.#state = SavedState.open(stateFile, log);
-    this.#resolver = new DnsResolver({ servers: config.dns?.servers ?? [] });
+    this.#lookup = new ServerLookup(config, log);
     this.#sip = new SipStack({
       config,
       tls: credentials.tls,
@@ -164,7 +140,7 @@ class ControllerShell implements RunningController {
           save: (session) => this.#state.saveSession(session),
           forget: (session) => this.#state.forgetSession(session),
         },
-        isRevoked: this.#office?.directory.isRevoked,
+        directory: this.#office?.directory,
         log: this.#log,
       });
     await this.#sip.listen();
@@ -176,13 +152,10 @@ class ControllerShell implements RunningController {
   }
 
   async reload(loaded: Loaded): Promise<void> {
-    const { config, credentials } = loaded;
-    const before = this.#loaded.config;
-    requireSameParts(loaded, before);
-    const fixed = FIXED_TABLES.filter((table) => !isDeepStrictEqual(config[table], before[table]));
-    if (fixed.length > 0) this.#log.warn({ tables: fixed }, "takes effect at the next start");
-    const kept = Object.fromEntries(FIXED_TABLES.map((table) => [table, before[table]]));
-    const next = { ...loaded, config: { ...config, ...kept } };
+    const { file, credentials } = loaded;
+    const { config, waiting } = reloadedConfig(file, loaded.config, this.#loaded.config);
+    if (waiting.length > 0) this.#log.warn({ tables: waiting }, "takes effect at the next start");
+    const next = { ...loaded, config };
     this.#office?.reload(next);
     this.#rules = this.#rulesOf(next);
     this.#core.feed({ kind: "reload", rules: this.#rules });
@@ -220,7 +193,9 @@ class ControllerShell implements RunningController {
         this.#gateway?.close(effect);
         break;
       case "locate":
-        this.#locate(effect);
+        void this.#lookup
+          .targetsOf(effect.uri)
+          .then((targets) => this.#core.feed({ kind: "located", ref: effect.ref, targets }));
         break;
       case "open-registration":
       case "certify":
@@ -258,30 +233,6 @@ class ControllerShell implements RunningController {
     const level = status === 401 || status === 407 ? "debug" : "info";
     this.#log[level]({ call, status }, "request turned away");
   }
-
-  #locate({ ref, uri }: ControllerEffect & { kind: "locate" }): void {
-    const { listen } = this.#loaded.config;
-    const supported = [...new Set(listen.map(({ transport }) => transport))];
-    // An address of a family that no listener has would be waited for until Timer B.
-    const families = [...new Set(listen.map(({ address }) => parseAddress(address).family))];
-    const setting = { resolver: this.#resolver, supported, families, random: randomBytes };
-    const told = locateServer(uri, setting).catch((error: unknown) => {
-      if (!isProtocolError(error)) this.#log.error({ error: String(error) }, "DNS");
-      return { kind: "none" } as const;
-    });
-    void told.then((located) => {
-      const targets = located.kind === "found" ? located.targets : [];
-      this.#core.feed({ kind: "located", ref, targets });
-    });
-  }
-}
-
-/** @throws ConfigError */
-function requireSameParts({ file, config }: Loaded, before: ControllerConfig): void {
-  const faults = STARTED_PARTS.filter(
-    ({ path }) => (config[path] === undefined) !== (before[path] === undefined),
-  );
-  if (faults.length > 0) throw new ConfigError(file, faults);
 }
 
 function rehearse(): void {

@@ -27,8 +27,8 @@ before(() => {
     parseConfig(AUTHORITY_CONFIG, controllerSchema),
   );
   assert.ok(body !== undefined);
-  const isRevoked = ({ keyId }: { readonly keyId: string }) => revoked.has(keyId);
-  const trust = new DomainTrust({ body, authority, isRevoked });
+  const directory = { isRevoked: ({ keyId }: { readonly keyId: string }) => revoked.has(keyId) };
+  const trust = new DomainTrust({ body, authority, directory });
   const log = createLogger("controller", "silent");
   inspector = new BodyInspector({ holder: body.identity, trust, log });
 });

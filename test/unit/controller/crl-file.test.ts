@@ -110,6 +110,9 @@ async function claimUnder(list: {
     recipient: { kind: "certificate", certificate: files.der("ss1") },
   });
   const outcome = await fixture.open(sealed.request);
+  const { directory } = fixture.office;
+  const corporate = { keyId: "00".repeat(32), der: files.der("corporate").toString("base64") };
+  assert.equal(directory.isRevoked(corporate), list.revoked.length > 0, "one in service");
   await fixture.office.stop();
   return outcome.kind === "failed" ? outcome.code : outcome.kind;
 }

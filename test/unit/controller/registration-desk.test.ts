@@ -86,6 +86,7 @@ for (const rsaBits of [undefined, 2048])
     );
     assert.deepEqual([listed?.serial, listed?.notAfter], [certificate.serial, NOT_AFTER]);
     assert.deepEqual(Buffer.from(listed?.der ?? []), der);
+    assert.ok(policy().directory.hasIssued?.(listed?.fingerprint ?? ""));
     const answer = await openRegistrationAnswer({ ...certified, holders: { firstKey } });
     assert.deepEqual(answer.rows, ROWS);
     assert.deepEqual(answer.certificate?.encoded, der);
@@ -355,6 +356,20 @@ test("a revocation by another process is told within a poll", async (context) =>
   context.mock.timers.tick(1000);
   assert.equal(told(), 2);
   await other.office.stop();
+});
+
+test("with a database that cannot be read nothing counts as valid", async () => {
+  const other = new OfficeFixture(files, "closed");
+  await other.office.stop();
+  const { directory } = other.office;
+  const keyId = randomBytes(32).toString("hex");
+  assert.equal(directory.ownerOf(keyId), undefined);
+  assert.equal(directory.isRevoked({ keyId }), true);
+  const { request } = await sealedRegister({ claim: await requestFor(newKeys()), recipient });
+  const { claim, reply } = opened(await other.open(request));
+  const dates = { notBefore: NOT_BEFORE, notAfter: NOT_AFTER };
+  const outcome = await other.ask("certify", { aor: ALICE, rows: ROWS, claim, reply, ...dates });
+  assert.deepEqual(outcome, { kind: "failed" });
 });
 
 test("nothing is known of a key that was never seen", () => {
