@@ -3,6 +3,7 @@
  * and how many each user has. Pure. A call is forgotten a while after it has ended, and only then.
  */
 import type { Machine, Millis } from "../../protocol/machine.ts";
+import type { Waiting } from "../../protocol/sip/deadline-heap.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import type { TimedRequest } from "../../protocol/sip/session-timer.ts";
 import type { CallEffect, CallInput } from "./call-port.ts";
@@ -31,7 +32,7 @@ export interface Beginning {
     | undefined;
 }
 
-export interface CallRecord {
+export interface CallRecord extends Waiting {
   readonly id: CallId;
   readonly call: CallMachine;
   readonly dialogs: DialogSet;

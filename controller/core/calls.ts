@@ -4,7 +4,7 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
+import { DeadlineHeap } from "../../protocol/sip/deadline-heap.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
@@ -49,7 +49,7 @@ export interface CallsSetting {
 export class Calls {
   readonly #setting: CallsSetting;
   readonly #table = new CallTable();
-  readonly #deadlines = new DeadlineQueue();
+  readonly #deadlines = new DeadlineHeap<CallRecord>();
   readonly #passages = new Map<string, Passage>();
   readonly #clock = new SessionClock();
 
@@ -96,7 +96,7 @@ export class Calls {
     const record = restoredCallRecord(id, saved, this.#setting.making(), site);
     this.#table.add(record);
     this.#setting.dialogs.add(record.dialogs);
-    this.#deadlines.set(id, record.call.deadline());
+    this.#deadlines.set(record, record.call.deadline());
   }
 
   /** A request of one of its dialogs, from a party of it. */
@@ -158,7 +158,7 @@ export class Calls {
       return [];
     }
     const asked = record.call.handle(input, now);
-    this.#deadlines.set(record.id, record.call.deadline());
+    this.#deadlines.set(record, record.call.deadline());
     const effects: ControllerEffect[] = [];
     for (const effect of asked) effects.push(...this.#perform(record, effect, now));
     if (record.call.isOver && record.isCounted) effects.push(...this.#end(record));
@@ -171,11 +171,8 @@ export class Calls {
       const ended = { kind: "dialog-ended", tag: due.tag, reason: SESSION_EXPIRED } as const;
       effects.push(...this.run(this.#table.get(due.call), ended, now));
     }
-    for (let id = this.#deadlines.takeDue(now); id !== undefined; ) {
-      const record = this.#table.get(id);
-      if (record !== undefined) effects.push(...this.#wake(record, now));
-      id = this.#deadlines.takeDue(now);
-    }
+    for (let due = this.#deadlines.takeDue(now); due; due = this.#deadlines.takeDue(now))
+      effects.push(...this.#wake(due, now));
     return effects;
   }
 

@@ -12,7 +12,7 @@ import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import { AvoidedTargets } from "../../protocol/sip/avoided-targets.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
-import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
+import { DeadlineHeap, NOT_WAITING, type Waiting } from "../../protocol/sip/deadline-heap.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
 import { MAX_BREADTH_EXCEEDED } from "../../protocol/sip/max-breadth.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
@@ -73,7 +73,7 @@ interface Client {
   insteadOfUdp: boolean;
 }
 
-interface Forward<Owner> {
+interface Forward<Owner> extends Waiting {
   forwarding: Forwarding<Owner>;
   readonly context: ResponseContext<NextHop>;
   /** By branch; undefined before the branch could leave. */
@@ -106,7 +106,7 @@ export class Forwards<Owner> {
     string,
     { readonly forward: Forward<Owner>; readonly branch: number }
   >();
-  readonly #deadlines = new DeadlineQueue();
+  readonly #deadlines = new DeadlineHeap<Forward<Owner>>();
   readonly #avoided = new AvoidedTargets();
 
   constructor(setting: ForwardsSetting) {
@@ -130,8 +130,13 @@ export class Forwards<Owner> {
     const { acceptedMs } = this.#setting;
     const context = new ResponseContext<NextHop>({ method: request.method, acceptedMs });
     const forward: Forward<Owner> = {
-      ...{ forwarding, context },
-      ...{ clients: [], keys: [], breadths: NO_BREADTHS, state: "begun" },
+      forwarding,
+      context,
+      clients: [],
+      keys: [],
+      breadths: NO_BREADTHS,
+      state: "begun",
+      place: NOT_WAITING,
     };
     this.#byKey.set(key, forward);
     if (plan.kind === "groups") return this.#start(forward, plan.groups, now);
@@ -220,11 +225,8 @@ export class Forwards<Owner> {
 
   tick(now: Millis): readonly ForwardEffect<Owner>[] {
     const effects: ForwardEffect<Owner>[] = [];
-    for (let key = this.#deadlines.takeDue(now); key !== undefined; ) {
-      const forward = this.#byKey.get(key);
-      if (forward !== undefined) effects.push(...this.#run(forward, { kind: "tick" }, now));
-      key = this.#deadlines.takeDue(now);
-    }
+    for (let due = this.#deadlines.takeDue(now); due; due = this.#deadlines.takeDue(now))
+      effects.push(...this.#run(due, { kind: "tick" }, now));
     return effects;
   }
 
@@ -243,8 +245,7 @@ export class Forwards<Owner> {
     now: Millis,
   ): readonly ForwardEffect<Owner>[] {
     const asked = forward.context.handle(input, now);
-    const { key } = forward.forwarding;
-    if (this.#byKey.get(key) === forward) this.#deadlines.set(key, forward.context.deadline());
+    this.#deadlines.set(forward, forward.context.deadline());
     const effects: ForwardEffect<Owner>[] = [];
     for (const effect of asked) effects.push(...this.#perform(forward, effect, now));
     return effects;
@@ -338,10 +339,11 @@ export class Forwards<Owner> {
     );
   }
 
-  #forget({ forwarding, keys }: Forward<Owner>): void {
-    this.#byKey.delete(forwarding.key);
-    this.#deadlines.set(forwarding.key, undefined);
-    for (const key of keys) this.#byClient.delete(key);
+  #forget(forward: Forward<Owner>): void {
+    const { key } = forward.forwarding;
+    if (this.#byKey.get(key) === forward) this.#byKey.delete(key);
+    this.#deadlines.set(forward, undefined);
+    for (const client of forward.keys) this.#byClient.delete(client);
   }
 }
 

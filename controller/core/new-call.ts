@@ -2,6 +2,7 @@
  * A call as the table keeps it, made from an INVITE that may be placed. Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
+import { NOT_WAITING } from "../../protocol/sip/deadline-heap.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageAddress, messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
@@ -73,6 +74,7 @@ export function newCallRecord(made: NewCall, making: CallMaking, now: Millis): C
     },
     recording: undefined,
     isCounted: true,
+    place: NOT_WAITING,
     isSaved: false,
   };
 }
@@ -95,6 +97,7 @@ export function restoredCallRecord(
     sessions: new Set(saved.sessions),
     recording: last?.session?.recording,
     isCounted: true,
+    place: NOT_WAITING,
     isSaved: true,
   };
 }

@@ -3,7 +3,7 @@
  * Whether anything is sent twice depends on the hop alone. Effects are added to the list given.
  */
 import type { Millis } from "../machine.ts";
-import type { DeadlineQueue } from "./deadline-queue.ts";
+import { type Deadlines, NOT_WAITING, type Waiting } from "./deadline-heap.ts";
 import { type FlowId, isReliableHop, type Target } from "./flow.ts";
 import { FlowMembers } from "./flow-members.ts";
 import { InviteClient, type InviteClientEffect } from "./invite-client.ts";
@@ -14,7 +14,7 @@ import type { ClientInput, SipTimers } from "./transaction.ts";
 import type { Arrival, TransactionEffect } from "./transaction-events.ts";
 import { clientKey } from "./transaction-key.ts";
 
-interface Client {
+export interface Client extends Waiting {
   readonly key: string;
   readonly machine: InviteClient | NonInviteClient;
   readonly to: FlowId | Target;
@@ -27,12 +27,12 @@ interface Client {
 
 export class ClientTransactions {
   readonly #timers: SipTimers;
-  readonly #deadlines: DeadlineQueue;
+  readonly #deadlines: Deadlines<Client>;
   readonly #clients = new Map<string, Client>();
   readonly #onFlow = new FlowMembers<Client>();
   #pending = 0;
 
-  constructor(timers: SipTimers, deadlines: DeadlineQueue) {
+  constructor(timers: SipTimers, deadlines: Deadlines<Client>) {
     this.#timers = timers;
     this.#deadlines = deadlines;
   }
@@ -72,6 +72,7 @@ export class ClientTransactions {
       flow: undefined,
       pending: true,
       ended: false,
+      place: NOT_WAITING,
     };
     this.#clients.set(key, client);
     this.#pending += 1;
@@ -122,9 +123,9 @@ export class ClientTransactions {
       this.#run(client, { kind: "transport-failed" }, now, effects);
   }
 
-  tick(key: string, now: Millis, effects: TransactionEffect[]): void {
-    const client = this.#clients.get(key);
-    if (client !== undefined) this.#run(client, { kind: "tick" }, now, effects);
+  /** Its deadline has come. */
+  wake(client: Client, now: Millis, effects: TransactionEffect[]): void {
+    this.#run(client, { kind: "tick" }, now, effects);
   }
 
   #bindFlow(client: Client, flow: FlowId): void {
@@ -155,7 +156,7 @@ export class ClientTransactions {
       client.pending = false;
       this.#pending -= 1;
     }
-    this.#deadlines.set(client.key, client.ended ? undefined : client.machine.deadline());
+    this.#deadlines.set(client, client.ended ? undefined : client.machine.deadline());
   }
 
   #translate(
@@ -176,8 +177,11 @@ export class ClientTransactions {
       case "deliver":
         if (silent || arrival === undefined) break;
         effects.push({
-          ...{ kind: "deliver-response", key, response: effect.response },
-          ...{ flow: arrival.flow, peer: arrival.peer },
+          kind: "deliver-response",
+          key,
+          response: effect.response,
+          flow: arrival.flow,
+          peer: arrival.peer,
         });
         break;
       case "failed":

@@ -4,7 +4,7 @@
  */
 import type { Millis } from "../machine.ts";
 import { createResponse } from "./create-response.ts";
-import type { DeadlineQueue } from "./deadline-queue.ts";
+import { type Deadlines, NOT_WAITING, type Waiting } from "./deadline-heap.ts";
 import { type FlowId, isReliableHop, type Target } from "./flow.ts";
 import { FlowMembers } from "./flow-members.ts";
 import { InviteServer } from "./invite-server.ts";
@@ -16,7 +16,7 @@ import type { Arrival, TransactionEffect } from "./transaction-events.ts";
 import { serverKey } from "./transaction-key.ts";
 import type { Via } from "./via.ts";
 
-interface Server extends Arrival {
+export interface Server extends Arrival, Waiting {
   readonly key: string;
   readonly machine: InviteServer | NonInviteServer;
   /** The stamped top Via, where the flow may get lost. */
@@ -36,13 +36,13 @@ export interface KeyedRequest extends Arrival {
 
 export class ServerTransactions {
   readonly #timers: SipTimers;
-  readonly #deadlines: DeadlineQueue;
+  readonly #deadlines: Deadlines<Server>;
   readonly #newTag: () => string;
   readonly #servers = new Map<string, Server>();
   readonly #onFlow = new FlowMembers<Server>();
   #pending = 0;
 
-  constructor(timers: SipTimers, deadlines: DeadlineQueue, newTag: () => string) {
+  constructor(timers: SipTimers, deadlines: Deadlines<Server>, newTag: () => string) {
     this.#timers = timers;
     this.#deadlines = deadlines;
     this.#newTag = newTag;
@@ -89,7 +89,7 @@ export class ServerTransactions {
     if (server === undefined) return;
     this.#run(server, { kind: "respond", response }, now, effects);
     if (!server.ended) this.#end(server);
-    this.#deadlines.set(key, undefined);
+    this.#deadlines.set(server, undefined);
   }
 
   fail(key: string, now: Millis, effects: TransactionEffect[]): void {
@@ -108,9 +108,9 @@ export class ServerTransactions {
       this.#run(server, { kind: "transport-failed" }, now, effects);
   }
 
-  tick(key: string, now: Millis, effects: TransactionEffect[]): void {
-    const server = this.#servers.get(key);
-    if (server !== undefined) this.#run(server, { kind: "tick" }, now, effects);
+  /** Its deadline has come. */
+  wake(server: Server, now: Millis, effects: TransactionEffect[]): void {
+    this.#run(server, { kind: "tick" }, now, effects);
   }
 
   #create({ request, via, key, flow, peer }: KeyedRequest, now: Millis): Server {
@@ -122,11 +122,21 @@ export class ServerTransactions {
         : new NonInviteServer(setting);
     const to = responseHop(via, { flow, peer });
     const kept = reliable ? via : undefined;
-    const server: Server = { key, machine, via: kept, flow, peer, to, pending: true, ended: false };
+    const server: Server = {
+      key,
+      machine,
+      via: kept,
+      flow,
+      peer,
+      to,
+      pending: true,
+      ended: false,
+      place: NOT_WAITING,
+    };
     this.#servers.set(key, server);
     this.#pending += 1;
     this.#onFlow.add(flow, server);
-    this.#deadlines.set(key, machine.deadline());
+    this.#deadlines.set(server, machine.deadline());
     return server;
   }
 
@@ -152,7 +162,7 @@ export class ServerTransactions {
     for (const effect of server.machine.handle(input, now))
       this.#translate(server, effect, effects);
     if (server.pending && !server.machine.isPending) this.#settle(server);
-    this.#deadlines.set(server.key, server.ended ? undefined : server.machine.deadline());
+    this.#deadlines.set(server, server.ended ? undefined : server.machine.deadline());
   }
 
   #translate(server: Server, effect: ServerEffect, effects: TransactionEffect[]): void {

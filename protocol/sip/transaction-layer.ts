@@ -14,14 +14,14 @@
 import { assertNever, isProtocolError } from "../errors.ts";
 import type { Machine, Millis } from "../machine.ts";
 import { messageFault } from "./check-message.ts";
-import { ClientTransactions } from "./client-transactions.ts";
+import { type Client, ClientTransactions } from "./client-transactions.ts";
 import { createResponse } from "./create-response.ts";
-import { DeadlineQueue } from "./deadline-queue.ts";
+import { DeadlineHeap } from "./deadline-heap.ts";
 import { MergedRequests } from "./merged-requests.ts";
 import { type SipMessage, type SipRequest, withFirstValue } from "./message.ts";
 import { messageTag } from "./name-addr.ts";
 import { responseHop } from "./response-hop.ts";
-import { ServerTransactions } from "./server-transactions.ts";
+import { type Server, ServerTransactions } from "./server-transactions.ts";
 import type { SipTimers } from "./transaction.ts";
 import type {
   Arrival,
@@ -66,7 +66,7 @@ export class TransactionLayer implements Machine<TransactionInput, TransactionEf
   readonly #maxAlive: number;
   readonly #isUrgent: (request: SipRequest) => boolean;
   readonly #newTag: () => string;
-  readonly #deadlines = new DeadlineQueue();
+  readonly #deadlines = new DeadlineHeap<Client | Server>();
   readonly #clients: ClientTransactions;
   readonly #servers: ServerTransactions;
   readonly #merges: MergedRequests | undefined;
@@ -202,9 +202,9 @@ export class TransactionLayer implements Machine<TransactionInput, TransactionEf
   }
 
   #tick(now: Millis, effects: TransactionEffect[]): void {
-    for (let key = this.#deadlines.takeDue(now); key; key = this.#deadlines.takeDue(now))
-      if (isClientKey(key)) this.#clients.tick(key, now, effects);
-      else this.#servers.tick(key, now, effects);
+    for (let due = this.#deadlines.takeDue(now); due; due = this.#deadlines.takeDue(now))
+      if ("silent" in due) this.#clients.wake(due, now, effects);
+      else this.#servers.wake(due, now, effects);
   }
 }
 
