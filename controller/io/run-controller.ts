@@ -32,7 +32,7 @@ import { rulesOf } from "./policies.ts";
 import { reloadedConfig } from "./reload-limits.ts";
 import { SavedState } from "./saved-state.ts";
 import { ServerLookup } from "./server-lookup.ts";
-import { SipStack } from "./sip-stack.ts";
+import { SipStack, TIMER_GRAIN_MS } from "./sip-stack.ts";
 import type { UserStore } from "./user-store.ts";
 
 /** What a controller is started with, and what may be put in its place while it runs. */
@@ -122,7 +122,8 @@ class ControllerShell implements RunningController {
       acceptedMs: waitMs({ ...config.timers, tryingMs: 0 }),
       maxCalls: config.limits.calls,
     });
-    this.#core = drive(this.#controller, (effect) => this.#perform(effect));
+    const perform = (effect: ControllerEffect) => this.#perform(effect);
+    this.#core = drive(this.#controller, perform, Date.now, TIMER_GRAIN_MS);
   }
 
   async start(): Promise<void> {
