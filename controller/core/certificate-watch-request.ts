@@ -32,6 +32,8 @@ export type WatchReading =
   | { readonly kind: "asked"; readonly asked: WatchRequest }
   | { readonly kind: "refused"; readonly rejection: Rejection };
 
+/** What is remembered to be repeated in each NOTIFY. */
+export const MAX_EVENT_ID_CHARACTERS = 128;
 const PACKAGE = "certificate";
 const CERTIFICATE_TYPES: ReadonlySet<string> = new Set([
   "application/pkix-cert",
@@ -55,7 +57,8 @@ export function readWatchRequest(request: SipRequest, duration: WatchDuration): 
   if (messageTag(request, "From") === undefined || !hasSipContact(request)) return refused(400);
   if (!acceptsCertificates(request)) return refused(406, [["Accept", "application/pkix-cert"]]);
   const expires = headerValue(request, "Expires") ?? String(duration.defaultExpiresS);
-  if (!/^\d{1,10}$/.test(expires)) return refused(400);
+  const isIdTooLong = (event.id?.length ?? 0) > MAX_EVENT_ID_CHARACTERS;
+  if (!/^\d{1,10}$/.test(expires) || isIdTooLong) return refused(400);
   const expiresS = Math.min(Number(expires), duration.maxExpiresS);
   if (expiresS > 0 && expiresS < duration.minExpiresS)
     return refused(423, [["Min-Expires", String(duration.minExpiresS)]]);

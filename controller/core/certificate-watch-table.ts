@@ -7,7 +7,7 @@ import { FlowMembers } from "../../protocol/sip/flow-members.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import { type Watch, watchKey } from "./certificate-watch.ts";
+import { detached, type Watch, watchKey } from "./certificate-watch.ts";
 import { callIdOf } from "./dialog-table.ts";
 import { contactHost } from "./note-party.ts";
 
@@ -71,7 +71,8 @@ export class WatchTable {
     if (leg.flow !== undefined) this.#byFlow.delete(leg.flow, watch);
     leg.flow = flow;
     leg.peer = peer;
-    leg.contact = contactHost(request) ?? leg.contact;
+    const contact = contactHost(request);
+    if (contact !== undefined) leg.contact = detached(contact);
     this.#byFlow.add(flow, watch);
   }
 

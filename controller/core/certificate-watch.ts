@@ -85,13 +85,15 @@ export function newWatch(
   const response = createResponse(received, 200, { toTag, headers });
   const made = parsed(() => dialogOfCallee(received, response));
   if (!made.ok) return rejection(400);
-  const dialog = detached(made.value);
+  const known = { dialog: made.value, contactHost: contactHost(received) };
+  const { dialog, ...place } = detached(known);
   const whom = whomOf(origin);
   const watch: Watch = {
-    ...{ aor, eventId, contact, dialog },
+    ...{ aor, contact, dialog },
+    eventId: eventId && detached(eventId),
     key: watchKey(dialog.callId, dialog.localTag),
     subscriber: whom.aor ?? `trunk ${whom.trunk?.domain}`,
-    leg: { whom, flow: arrival.flow, peer: arrival.peer, contact: contactHost(received) },
+    leg: { whom, flow: arrival.flow, peer: arrival.peer, contact: place.contactHost },
     endsAt: now + expiresS * 1000,
     ...{ shown: undefined, notifiedAt: now, pending: undefined, owed: false },
   };
@@ -188,7 +190,7 @@ function contactAt({ transport, address, port }: Door, secure: boolean): string 
   return secure ? `<sips:${place}>` : `<sip:${place};transport=${transport}>`;
 }
 
-/** A dialog whose texts keep no whole message in memory. */
-export const detached = (dialog: Dialog): Dialog => JSON.parse(JSON.stringify(dialog));
+/** The same value, of texts that keep no whole message in memory as a piece of one does. */
+export const detached = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
 export const isSipsUri = (uri: string): boolean => /^sips:/i.test(uri);

@@ -167,7 +167,10 @@ export class CertificateWatchers {
 
   /** A user's certificates may be others than before. */
   changed(aor: string, now: Millis): readonly ControllerEffect[] {
-    return this.#watches.ofAor(aor).flatMap((watch) => this.#review(watch, now));
+    const watches = this.#watches.ofAor(aor);
+    if (watches.length === 0) return [];
+    const current = this.#setting.certificateOf(aor, now);
+    return watches.flatMap((watch) => this.#compare(watch, current, now));
   }
 
   /** A connection is gone. */
@@ -242,13 +245,20 @@ export class CertificateWatchers {
 
   /** Tells what has changed since the last NOTIFY, now or as soon as a minute has gone by. */
   #review(watch: Watch, now: Millis): readonly ControllerEffect[] {
-    const current = this.#setting.certificateOf(watch.aor, now);
+    return this.#compare(watch, this.#setting.certificateOf(watch.aor, now), now);
+  }
+
+  #compare(
+    watch: Watch,
+    current: WatchedCertificate | undefined,
+    now: Millis,
+  ): readonly ControllerEffect[] {
     const mayNotifyAt = watch.notifiedAt + this.#limits.notifyIntervalMs;
     if (watch.pending !== undefined) this.#schedule(watch, undefined);
     else if (isShown(watch, current))
       this.#schedule(watch, current && Math.max(current.endsAt, now + RECHECK_MS));
     else if (mayNotifyAt > now) this.#schedule(watch, mayNotifyAt);
-    else return this.#notify(watch, undefined, now);
+    else return this.#tell(watch, current, undefined, now);
     return [];
   }
 
@@ -264,6 +274,15 @@ export class CertificateWatchers {
   #notify(watch: Watch, end: WatchEnd | undefined, now: Millis): readonly ControllerEffect[] {
     const isThere = end !== "noresource";
     const current = isThere ? this.#setting.certificateOf(watch.aor, now) : undefined;
+    return this.#tell(watch, current, end, now);
+  }
+
+  #tell(
+    watch: Watch,
+    current: WatchedCertificate | undefined,
+    end: WatchEnd | undefined,
+    now: Millis,
+  ): readonly ControllerEffect[] {
     const request = notifyOf(watch, current, end, now);
     watch.shown = current?.der;
     watch.notifiedAt = now;

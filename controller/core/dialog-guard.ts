@@ -37,7 +37,9 @@ export function strangerTo(
   const arrival = isDisowned ? { ...received, peer } : received;
   const leg = side === "caller" ? set.caller : set.callees.get(tag);
   if (leg === undefined)
-    return set.asked.some((each) => isAt(site, each, arrival)) ? undefined : rejection(403);
+    return set.asked.some((each) => isAt(site, each, arrival)) && !isDisowned
+      ? undefined
+      : rejection(403);
   if (isAt(site, leg, arrival) && isEnough(leg, request, peer, isDisowned)) return undefined;
   const { aor } = leg.whom;
   if (aor === undefined) return rejection(403);

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_WATCH_LIMITS } from "../../../controller/core/certificate-watch-limits.ts";
-import { isCertificateSubscribe } from "../../../controller/core/certificate-watch-request.ts";
+import {
+  isCertificateSubscribe,
+  MAX_EVENT_ID_CHARACTERS,
+} from "../../../controller/core/certificate-watch-request.ts";
 import { messageFault } from "../../../protocol/sip/check-message.ts";
 import { headerValue, headerValues } from "../../../protocol/sip/message.ts";
 import { messageTag } from "../../../protocol/sip/name-addr.ts";
@@ -98,6 +101,7 @@ const REFUSED: readonly (readonly [
   ["other types", [GOOD, "Accept: application/json"], 406, "Accept: application/pkix-cert"],
   ["no type at all", [GOOD, "Accept: "], 406, "Accept: application/pkix-cert"],
   ["an unreadable time", [GOOD, "Expires: soon"], 400],
+  ["a long id", [`${GOOD};id=${"i".repeat(MAX_EVENT_ID_CHARACTERS + 1)}`], 400],
   ["a negative time", [GOOD, "Expires: -1"], 400],
   ["too short a time", [GOOD, "Expires: 59"], 423, "Min-Expires: 60"],
 ];

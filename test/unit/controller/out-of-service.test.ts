@@ -119,6 +119,16 @@ test("a new connection with such a certificate is no party of the dialog", () =>
   assert.equal(statusFor("BYE", leg, elsewhere(GONE)), 407);
 });
 
+test("nor does such a connection begin a dialog that its phone was only asked for", () => {
+  const asked = legOf(FROM_ALICE, { aor: ALICE });
+  const { set } = placeOf(legOf(daveWith(GOOD), { aor: DAVE }));
+  const place: DialogPlace = { set: { ...set, asked: [asked] }, side: "callee", tag: "new" };
+  const status = (arrival: Arrival) =>
+    strangerTo(site, place, request({ method: "NOTIFY" }), arrival, NOW)?.status;
+  assert.equal(status(aliceWith(GOOD)), undefined);
+  assert.equal(status(aliceWith(GONE)), 403);
+});
+
 test("a trunk whose certificate is out of service ends its dialogs, and that is all", () => {
   const leg = legOf(biloxiWith(GOOD), { trunk: routed });
   assert.equal(statusFor("INVITE", leg, biloxiWith(GOOD)), undefined);
