@@ -1,11 +1,12 @@
 /**
- * `keyhole ca init`. Touches the directory named on its command line, stdout and stderr.
+ * `keyhole ca init`. Touches the directory named on its command line.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { EXIT_USAGE } from "../runtime/command-line.ts";
+import { EXIT_CANNOT_CREATE, type Terminal } from "./command.ts";
 import { type AuthorityRequest, planAuthority } from "./core/authority-plan.ts";
 import { formatPlanTable } from "./core/plan-table.ts";
-import { EXIT_CANNOT_CREATE } from "./exit-codes.ts";
+
 import { CannotWriteError, makeAuthority } from "./io/make-authority.ts";
 
 interface InitOptions {
@@ -24,7 +25,11 @@ const MAX_DAYS = 3650;
 const KEY_TYPES: readonly AuthorityRequest["keyType"][] = ["p256", "rsa2048", "rsa3072"];
 
 /** Adds the command to `keyhole ca`; `done` hears the exit code. */
-export function addInitCommand(program: Command, done: (code: number) => void): void {
+export function addInitCommand(
+  program: Command,
+  terminal: Terminal,
+  done: (code: number) => void,
+): void {
   program
     .command("init")
     .description("make an authority, its issuer, its controller and users, and the programs' keys")
@@ -44,10 +49,10 @@ export function addInitCommand(program: Command, done: (code: number) => void): 
       parseDays,
       DEFAULT_DAYS,
     )
-    .action(async (options: InitOptions) => done(await init(options)));
+    .action(async (options: InitOptions) => done(await init(options, terminal)));
 }
 
-async function init(options: InitOptions): Promise<number> {
+async function init(options: InitOptions, terminal: Terminal): Promise<number> {
   const plan = planAuthority({
     domain: options.domain,
     controller: options.controller,
@@ -56,7 +61,7 @@ async function init(options: InitOptions): Promise<number> {
     keyType: options.keyType,
   });
   if (plan.kind === "refused") {
-    for (const fault of plan.faults) process.stderr.write(`keyhole ca: ${fault}\n`);
+    for (const fault of plan.faults) terminal.stderr.write(`keyhole ca: ${fault}\n`);
     return EXIT_USAGE;
   }
   const validity = { authorityDays: AUTHORITY_DAYS, certificateDays: options.days };
@@ -64,10 +69,10 @@ async function init(options: InitOptions): Promise<number> {
     await makeAuthority(options.out, plan.items, validity);
   } catch (error) {
     if (!(error instanceof CannotWriteError)) throw error;
-    process.stderr.write(`keyhole ca: ${error.message.trimEnd()}\n`);
+    terminal.stderr.write(`keyhole ca: ${error.message.trimEnd()}\n`);
     return EXIT_CANNOT_CREATE;
   }
-  process.stdout.write(`Written to ${options.out}\n\n${formatPlanTable(plan.items)}`);
+  terminal.stdout.write(`Written to ${options.out}\n\n${formatPlanTable(plan.items)}`);
   return 0;
 }
 

@@ -1,6 +1,6 @@
 /**
  * `keyhole ca list`, `revoke` and `crl`: what controllers issued, as their database says. Touches
- * the database and the list's file named on its command line, stdout and stderr.
+ * the database and the list's file named on its command line.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { REVOCATION_REASONS, type RevocationReason } from "../protocol/pki/revocation-reason.ts";
@@ -9,8 +9,8 @@ import {
   type ListedCertificate,
   type RevocationTarget,
 } from "../runtime/authority-database.ts";
+import { EXIT_DATA, EXIT_NOT_FOUND, type Terminal } from "./command.ts";
 import { formatIssuedLines, formatIssuedTable } from "./core/issued-table.ts";
-import { EXIT_DATA, EXIT_NOT_FOUND } from "./exit-codes.ts";
 import { CrlError, type CrlFiles, makeCrl } from "./io/make-crl.ts";
 
 interface DatabaseOption {
@@ -37,13 +37,17 @@ const SERIAL = /^(?:[\da-f]{2}){1,20}$/;
 const ADDRESS_OF_RECORD = /^sips?:[^@\s]+@[^@\s]+$/;
 
 /** Adds the commands to `keyhole ca`; `done` hears the exit code. */
-export function addIssuedCommands(program: Command, done: (code: number) => void): void {
+export function addIssuedCommands(
+  program: Command,
+  terminal: Terminal,
+  done: (code: number) => void,
+): void {
   addCommand(program, "list", "show the certificates that were issued to phones")
     .option("--user <aor>", "of this user only")
     .option("--all", "those that expired in the last day too")
     .option("--json", "one JSON object a line")
     .action(async (options: ListOptions) =>
-      done(await withDatabase(options, (book) => list(book, options))),
+      done(await withDatabase(options, (book) => list(book, options, terminal))),
     );
   addCommand(
     program,
@@ -57,7 +61,7 @@ export function addIssuedCommands(program: Command, done: (code: number) => void
         .default("unspecified" satisfies RevocationReason),
     )
     .action(async (target: RevocationTarget, options: RevokeOptions) =>
-      done(await withDatabase(options, (book) => revoke(book, target, options))),
+      done(await withDatabase(options, (book) => revoke(book, target, options, terminal))),
     );
   addCommand(program, "crl", "write a list of what is revoked, for others")
     .requiredOption("--certificate <file>", "the issuer's certificate, PEM")
@@ -66,7 +70,7 @@ export function addIssuedCommands(program: Command, done: (code: number) => void
     .option("--days <number>", "until when the next list comes", parseDays, DEFAULT_CRL_DAYS)
     .option("--der", "write DER instead of PEM")
     .action(async (options: CrlOptions) =>
-      done(await withDatabase(options, (book) => crl(book, options))),
+      done(await withDatabase(options, (book) => crl(book, options, terminal))),
     );
 }
 
@@ -88,14 +92,18 @@ async function withDatabase(
   }
 }
 
-function list(book: AuthorityDatabase, { user, all, json }: ListOptions): number {
+function list(
+  book: AuthorityDatabase,
+  { user, all, json }: ListOptions,
+  { stdout }: Terminal,
+): number {
   const now = Date.now();
   const found = book.list(user === undefined ? {} : { aor: user });
   const isShown = (certificate: ListedCertificate): boolean =>
     all === true || now <= certificate.notAfter;
   const shown = found.filter(isShown);
   const format = json === true ? formatIssuedLines : formatIssuedTable;
-  process.stdout.write(format(shown, now, toDate));
+  stdout.write(format(shown, now, toDate));
   return 0;
 }
 
@@ -103,11 +111,12 @@ function revoke(
   book: AuthorityDatabase,
   target: RevocationTarget,
   { reason }: RevokeOptions,
+  { stdout, stderr }: Terminal,
 ): number {
   const now = Date.now();
   const outcome = book.revoke(target, { at: now, reason });
   if (outcome.kind === "unknown") {
-    process.stderr.write(
+    stderr.write(
       target.kind === "aor"
         ? "keyhole ca: no certificate was issued to this user\n"
         : "keyhole ca: no certificate with this serial number was issued\n",
@@ -115,22 +124,26 @@ function revoke(
     return EXIT_NOT_FOUND;
   }
   if (outcome.kind === "already-revoked") {
-    process.stdout.write("Revoked before.\n");
+    stdout.write("Revoked before.\n");
     return 0;
   }
   const current = outcome.certificates.filter(({ notAfter }) => now <= notAfter);
-  process.stdout.write(`Revoked.\n\n${formatIssuedTable(current, now, toDate)}`);
+  stdout.write(`Revoked.\n\n${formatIssuedTable(current, now, toDate)}`);
   return 0;
 }
 
-async function crl(book: AuthorityDatabase, options: CrlOptions): Promise<number> {
+async function crl(
+  book: AuthorityDatabase,
+  options: CrlOptions,
+  { stdout, stderr }: Terminal,
+): Promise<number> {
   try {
     const { number, entries } = await makeCrl(options, book, options.days, Date.now());
-    process.stdout.write(`List ${number} written to ${options.out}; revoked: ${entries}\n`);
+    stdout.write(`List ${number} written to ${options.out}; revoked: ${entries}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof CrlError)) throw error;
-    process.stderr.write(`keyhole ca: ${error.message}\n`);
+    stderr.write(`keyhole ca: ${error.message}\n`);
     return EXIT_DATA;
   }
 }

@@ -13,6 +13,7 @@ import {
   issueCertificate,
 } from "../../protocol/pki/issue-certificate.ts";
 import type { PlannedItem } from "../core/authority-plan.ts";
+import { requireSecondOpinion } from "./second-opinion.ts";
 
 export interface Validity {
   readonly authorityDays: number;
@@ -89,6 +90,7 @@ async function makeFiles(
       const certificate = await issueCertificate(request, authority ?? { privateKey });
       authority ??= { certificate, privateKey };
       publicPem = encodeCertificatePem(certificate);
+      await requireSecondOpinion(certificate, authority.certificate);
       if (item.isChain) publicPem += encodeCertificatePem(authority.certificate);
     }
     const privatePem = privateKey.export({ format: "pem", type: "pkcs8" });

@@ -2,19 +2,17 @@
  * Writes a revocation list of what the database says is revoked: reads the issuer's files and the
  * clock's reading that it is given, touches the database's counter and one file.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { Millis } from "../../protocol/machine.ts";
-import {
-  type Certificate,
-  decodeCertificate,
-  encodePem,
-  mayBeUsedFor,
-} from "../../protocol/pki/certificate.ts";
-import { CRL_MAX_ENTRIES } from "../../protocol/pki/crl.ts";
-import { issueCrl } from "../../protocol/pki/issue-crl.ts";
-import { isSameName } from "../../protocol/pki/name.ts";
+import { decodeCertificate, encodePem, mayBeUsedFor } from "../../protocol/pki/certificate.ts";
+import type { Identity } from "../../protocol/pki/signed-data.ts";
 import type { AuthorityDatabase } from "../../runtime/authority-database.ts";
+import {
+  issueRevocationList,
+  type RevocationList,
+  replacePublicFile,
+} from "../../runtime/revocation-list.ts";
 
 export interface CrlFiles {
   /** PEM; the issuer's certificate first. */
@@ -32,7 +30,6 @@ export class CrlError extends Error {
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const FILE_MODE = 0o644;
 
 /**
  * Writes the next list, in place of one that is there; resolves with its number and length.
@@ -44,31 +41,30 @@ export async function makeCrl(
   days: number,
   now: Millis,
 ): Promise<{ readonly number: number; readonly entries: number }> {
-  const { certificate, privateKey } = readIssuer(files, now);
-  const lifeMs = days * DAY_MS;
-  // What expired stays on one list after it did (RFC 5280 §3.3).
-  const revoked = database
-    .revocations(now - lifeMs)
-    .filter(({ der }) => isSameName(decodeCertificate(der).issuerName, certificate.subjectName))
-    .map(({ serial, revocation }) => ({
-      serial,
-      at: new Date(revocation?.at ?? now),
-      reason: revocation?.reason ?? "unspecified",
-    }));
-  if (revoked.length > CRL_MAX_ENTRIES)
-    throw new CrlError(`${revoked.length} certificates are more than one list may name`);
-  const number = database.nextCrlNumber();
-  const dates = { thisUpdate: new Date(now), nextUpdate: new Date(now + lifeMs) };
-  const issuer = { certificate: certificate.encoded, privateKey };
-  const list = await issueCrl({ number, ...dates, revoked }, issuer);
-  replaceFile(files.out, files.der ? list : encodePem("X509 CRL", list));
-  return { number, entries: revoked.length };
+  const issuer = readIssuer(files, now);
+  const { list, number, entries } = await issue(database, issuer, { now, lifeMs: days * DAY_MS });
+  try {
+    replacePublicFile(files.out, files.der === true ? list : encodePem("X509 CRL", list));
+  } catch (cause) {
+    throw new CrlError(`${files.out}: cannot be written: ${reasonOf(cause)}`, { cause });
+  }
+  return { number, entries };
 }
 
-function readIssuer(
-  files: CrlFiles,
-  now: Millis,
-): { readonly certificate: Certificate; readonly privateKey: KeyObject } {
+async function issue(
+  database: AuthorityDatabase,
+  issuer: Identity,
+  times: { readonly now: Millis; readonly lifeMs: number },
+): Promise<RevocationList> {
+  try {
+    return await issueRevocationList(database, issuer, times);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new CrlError(cause.message, { cause });
+  }
+}
+
+function readIssuer(files: CrlFiles, now: Millis): Identity {
   const certificate = read(files.certificate, (octets) =>
     decodeCertificate(new X509Certificate(octets).raw),
   );
@@ -79,7 +75,7 @@ function readIssuer(
     throw new CrlError(`${files.certificate}: is not valid now`);
   if (!certificate.publicKey.equals(createPublicKey(privateKey)))
     throw new CrlError(`${files.key}: is not the key of ${files.certificate}`);
-  return { certificate, privateKey };
+  return { certificate: certificate.encoded, privateKey };
 }
 
 function read<T>(file: string, decode: (octets: Buffer) => T): T {
@@ -93,19 +89,6 @@ function read<T>(file: string, decode: (octets: Buffer) => T): T {
     return decode(octets);
   } catch (cause) {
     throw new CrlError(`${file}: holds none in PEM that can be read`, { cause });
-  }
-}
-
-/** Whoever reads the file sees the old list or the new one. */
-function replaceFile(file: string, content: Uint8Array | string): void {
-  const temporary = `${file}.new`;
-  try {
-    rmSync(temporary, { force: true });
-    writeFileSync(temporary, content, { flag: "wx", mode: FILE_MODE });
-    renameSync(temporary, file);
-  } catch (cause) {
-    rmSync(temporary, { force: true });
-    throw new CrlError(`${file}: cannot be written: ${reasonOf(cause)}`, { cause });
   }
 }
 

@@ -7,6 +7,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { planAuthority } from "../../../ca/core/authority-plan.ts";
 import { CannotWriteError, makeAuthority } from "../../../ca/io/make-authority.ts";
+import { requireSecondOpinion } from "../../../ca/io/second-opinion.ts";
+import { main } from "../../../ca/main.ts";
+import { makeIdentity } from "../pki/make-identity.ts";
 
 const plan = planAuthority({
   domain: "atlanta.example.com",
@@ -74,9 +77,26 @@ describe("makeAuthority", () => {
   });
 });
 
+test("a second opinion refuses what another authority issued", async () => {
+  const dates = { notBefore: new Date(0), notAfter: new Date(Date.now() + DAY_MS) };
+  const make = (commonName: string) => makeIdentity({ ...dates, commonName, profile: "authority" });
+  const [one, other] = [await make("one"), await make("other")];
+  const { certificate } = await makeIdentity({ ...dates, issuer: one });
+  await requireSecondOpinion(certificate, one.certificate);
+  await assert.rejects(requireSecondOpinion(certificate, other.certificate), TypeError);
+});
+
 describe("keyhole ca", () => {
-  const keyhole = (...args: readonly string[]) =>
-    spawnSync(process.execPath, ["bin/keyhole.ts", "ca", ...args], { encoding: "utf8" });
+  const keyhole = async (...args: readonly string[]) => {
+    const said = { stdout: "", stderr: "" };
+    const into = (name: keyof typeof said) => ({
+      write: (text: string) => {
+        said[name] += text;
+      },
+    });
+    const status = await main(args, { stdout: into("stdout"), stderr: into("stderr") });
+    return { status, ...said };
+  };
   const init = (directory: string, ...more: readonly string[]) => {
     const options = ["--domain", "a.example", "--controller", "ss1.a.example"];
     return keyhole(
@@ -90,21 +110,27 @@ describe("keyhole ca", () => {
     );
   };
 
-  test("says what it wrote and for whom, and never a key", () => {
+  test("says what it wrote and for whom, and never a key", async () => {
     const directory = join(parent, "told");
-    const { status, stdout, stderr } = init(directory, "--address", "10.10.0.1", "--days", "3");
+    const { status, stdout, stderr } = await init(
+      directory,
+      "--address",
+      "10.10.0.1",
+      "--days",
+      "3",
+    );
     assert.equal(status, 0, stderr);
     for (const file of readdirSync(directory)) assert.ok(stdout.includes(file), file);
     assert.doesNotMatch(stdout, /BEGIN/);
-    const again = init(directory);
+    const again = await init(directory);
     assert.equal(again.status, 73);
     assert.match(again.stderr, /will not overwrite/);
     assert.equal(again.stdout, "");
   });
 
-  test("refuses bad arguments with exit code 64 and makes nothing", () => {
+  test("refuses bad arguments with exit code 64 and makes nothing", async () => {
     const directory = join(parent, "not-made");
-    const attempts = [
+    const attempts = await Promise.all([
       init(directory, "--user", "alice"),
       init(directory, "--days", "0"),
       init(directory, "--days", "x"),
@@ -116,7 +142,7 @@ describe("keyhole ca", () => {
       keyhole("revoke", "--database", "none", "alice"),
       keyhole("revoke", "--database", "none", "sip:alice@a.example", "--reason", "dislike"),
       keyhole("crl", "--database", "none"),
-    ];
+    ]);
     for (const { status, stderr } of attempts) {
       assert.equal(status, 64);
       assert.notEqual(stderr, "");
@@ -124,9 +150,26 @@ describe("keyhole ca", () => {
     assert.throws(() => statSync(directory));
   });
 
-  test("helps", () => {
-    const { status, stdout } = keyhole("init", "--help");
+  test("helps", async () => {
+    const { status, stdout } = await keyhole("init", "--help");
     assert.equal(status, 0);
     assert.match(stdout, /--controller <host>/);
+  });
+
+  test("is a program of `keyhole`", () => {
+    const args = ["bin/keyhole.ts", "ca", "--help"];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    assert.equal(status, 0);
+    for (const command of ["init", "list", "revoke", "crl"])
+      assert.match(stdout, new RegExp(`^  ${command} `, "m"));
+  });
+
+  test("makes certificates with the keys asked for", async () => {
+    const directory = join(parent, "rsa");
+    assert.equal((await init(directory, "--key-type", "rsa2048")).status, 0);
+    for (const file of ["ca", "issuer", "ss1.a.example", "alice"]) {
+      const { publicKey } = new X509Certificate(readFileSync(join(directory, `${file}.pem`)));
+      assert.equal(publicKey.asymmetricKeyDetails?.modulusLength, 2048, file);
+    }
   });
 });
