@@ -21,6 +21,7 @@ import { askerFault, isSigned, queryAnswerRows } from "./certificate-query.ts";
 import { refusedFor, tryLater, warned } from "./certificate-refusals.ts";
 import { certificatesInService } from "./certificates-in-service.ts";
 import type { ControllerEffect } from "./controller-port.ts";
+import { earliest } from "./earliest.ts";
 import type { Origin } from "./gatekeeper.ts";
 import { Pending } from "./pending.ts";
 import { ALLOWED_METHODS, type Rejection, rejection, respond, type Sender } from "./sender.ts";
@@ -132,9 +133,7 @@ export class CertificateQueries {
   }
 
   deadline(): Millis | undefined {
-    const ends = [this.#verifying.deadline(), this.#signing.deadline()];
-    const known = ends.filter((end) => end !== undefined);
-    return known.length === 0 ? undefined : Math.min(...known);
+    return earliest(this.#verifying.deadline(), this.#signing.deadline());
   }
 
   #answer(

@@ -1,7 +1,7 @@
 /**
  * Sealed REGISTERs: opened by the desk, judged here, certified by the desk, and only then bound,
- * location and certificate in one (RFC 3261 §10.3, RFC 5280). Pure. Whatever is refused on the way
- * changes nothing.
+ * location and certificate in one (RFC 3261 §10.3, RFC 5280 §4.1.2.5). Pure. Whatever is refused on
+ * the way changes nothing.
  *
  * ```text
  *   received ──open-registration──▶ opening ──registration-opened──▶ judged ──certify──▶ certifying
@@ -12,34 +12,37 @@
 import type { SipfragRows } from "../../protocol/body/sipfrag.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import { createResponse, reasonPhrase } from "../../protocol/sip/create-response.ts";
+import { createResponse } from "../../protocol/sip/create-response.ts";
 import { serializeSipDate } from "../../protocol/sip/date.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
-import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
-import type { Arrival } from "../../protocol/sip/transaction-events.ts";
+import { headerValue } from "../../protocol/sip/message.ts";
 import type { AuthorityPolicy } from "./authority-policy.ts";
-import type { Binding, BindingCertificate } from "./bindings.ts";
+import type { BindingCertificate } from "./bindings.ts";
 import type {
   CertifiedKey,
   CertifyOutcome,
-  Claim,
   RegistrationOutcome,
+  Reply,
 } from "./certificate-port.ts";
-import { refusedBody, refusedFor, refusedRows, tryLater } from "./certificate-refusals.ts";
+import { refusedBody, refusedFor, tryLater } from "./certificate-refusals.ts";
 import { contactValue } from "./contact-binding.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import { completeRegister, innerRowsFault } from "./inner-rows.ts";
-import { claimFault } from "./key-claim.ts";
+import { earliest } from "./earliest.ts";
+import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "./guess-limit.ts";
 import { Pending } from "./pending.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { parseRegister } from "./register-request.ts";
-import type { Registrar, Registration } from "./registrar.ts";
-import { admitRegister, coversClaim, labelOf, withInnerCredentials } from "./sealed-register.ts";
-import { SeenBodies } from "./seen-bodies.ts";
+import type { Registrar } from "./registrar.ts";
+import {
+  type Granted,
+  type Judgement,
+  RegistrationJudge,
+  type SealedRegistering,
+} from "./registration-judge.ts";
+import { labelOf } from "./sealed-register.ts";
 import { type Rejection, rejection, respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { stored } from "./stored.ts";
-import type { User } from "./users.ts";
 import { parsed } from "./verdict.ts";
 
 /** Sealed REGISTERs that wait for the desk at one time: of users, and of who is not known yet. */
@@ -58,36 +61,9 @@ export interface CertifiedRegistrationsSetting {
   readonly registrar: Registrar;
 }
 
-export interface SealedRegistering {
-  readonly received: SipRequest;
-  readonly key: string;
-  readonly arrival: Arrival;
-  /** Who he has proved to be; undefined: that stands inside. */
-  readonly user: User | undefined;
-}
-
-/** Judged, with nothing changed yet. */
-interface Granted {
-  readonly sealed: SealedRegistering;
-  /** Complete: with what stood inside alone. */
-  readonly request: SipRequest;
-  readonly registration: Registration;
-  readonly claim: Claim;
-  /** When its time begins, to the second. */
-  readonly at: Millis;
-  /** When it ends, where something is bound. */
-  readonly until: Millis | undefined;
-  readonly bindings: readonly Binding[];
-}
-
-type Judgement =
-  | { readonly kind: "granted"; readonly granted: Granted }
-  | { readonly kind: "refused"; readonly rejection: Rejection };
-
-type Opened = RegistrationOutcome & { readonly kind: "opened" };
-
 export class CertifiedRegistrations {
   readonly #setting: CertifiedRegistrationsSetting;
+  readonly #judge: RegistrationJudge;
   readonly #opening = new Pending<SealedRegistering>("registration ", MAX_PENDING, DESK_TIMEOUT_MS);
   readonly #unknown = new Pending<SealedRegistering>(
     "stranger ",
@@ -95,12 +71,12 @@ export class CertifiedRegistrations {
     DESK_TIMEOUT_MS,
   );
   readonly #certifying = new Pending<Granted>("certifying ", MAX_PENDING, DESK_TIMEOUT_MS);
-  readonly #byUser = new RateLimit();
   readonly #bySource = new RateLimit();
-  readonly #seen = new SeenBodies();
+  readonly #passwords = new RateLimit();
 
   constructor(setting: CertifiedRegistrationsSetting) {
     this.#setting = setting;
+    this.#judge = new RegistrationJudge(setting);
   }
 
   /** A sealed REGISTER for us. */
@@ -115,34 +91,27 @@ export class CertifiedRegistrations {
     if (user !== undefined && user.aor !== aor) return turnAway(rejection(403));
     const label = labelOf(received, site);
     if (typeof label !== "string") return turnAway(label);
-    const source = arrival.peer.address;
-    const limited = this.#limit(user, source, site.authority, now);
+    const limited = this.#limit(sealed, site.authority, now);
     if (limited !== undefined) return turnAway(limited);
     const ref = (user === undefined ? this.#unknown : this.#opening).add(sealed, now);
-    if (ref === undefined) return turnAway(tryLater("Too many registrations at a time"));
-    const labelled = label === "ours";
+    if (ref === undefined) return turnAway(CROWDED);
+    const source = arrival.peer.address;
+    const labelled = label === "ours" && (user !== undefined || this.#mayGuess(source, aor, now));
     return [{ kind: "open-registration", ref, request: received, aor, labelled, source }];
   }
 
   /** The desk has opened a body, or could not. */
   opened(ref: string, outcome: RegistrationOutcome, now: Millis): readonly ControllerEffect[] {
     const sealed = this.#opening.take(ref) ?? this.#unknown.take(ref);
-    const judged = sealed === undefined ? undefined : this.#judge(sealed, outcome, now);
-    if (outcome.kind === "opened" && judged?.kind !== "granted") outcome.reply.wipe();
-    if (sealed === undefined || judged === undefined) return [];
-    if (judged.kind === "refused") return this.#refuse(sealed, judged.rejection);
-    if (outcome.kind !== "opened") throw new TypeError("granted without a body");
-    const { granted } = judged;
-    const next = this.#certifying.add(granted, now);
-    if (next === undefined) {
-      outcome.reply.wipe();
-      return this.#refuse(sealed, tryLater("Too many registrations at a time"));
-    }
-    const { claim, at, until = at, registration } = granted;
-    const rows = answerRows(granted);
-    const span = { notBefore: at - BACKDATED_MS, notAfter: until };
+    if (outcome.kind === "failed")
+      return sealed === undefined ? [] : this.#refuse(sealed, refusedBody(outcome.code));
     const { reply } = outcome;
-    return [{ kind: "certify", ref: next, aor: registration.by, claim, ...span, rows, reply }];
+    const { authority } = this.#setting.site();
+    if (sealed === undefined || authority === undefined) {
+      reply.wipe();
+      return sealed === undefined ? [] : this.#refuse(sealed, refusedFor("no-authority"));
+    }
+    return this.#certify(sealed, this.#judge.judge(sealed, outcome, authority, now), reply, now);
   }
 
   /** The desk has certified and sealed the answer, or could not. */
@@ -157,7 +126,7 @@ export class CertifiedRegistrations {
         return this.#refuse(granted.sealed, refusedFor(fault));
       }
       case "failed":
-        return this.#refuse(granted.sealed, tryLater("No certificate could be made now"));
+        return this.#refuse(granted.sealed, UNCERTIFIED);
       default:
         return assertNever(outcome);
     }
@@ -182,98 +151,47 @@ export class CertifiedRegistrations {
   }
 
   deadline(): Millis | undefined {
-    const ends = [this.#opening, this.#unknown, this.#certifying].map((each) => each.deadline());
-    const known = ends.filter((end) => end !== undefined);
-    return known.length === 0 ? undefined : Math.min(...known);
+    return earliest(
+      this.#opening.deadline(),
+      this.#unknown.deadline(),
+      this.#certifying.deadline(),
+    );
   }
 
   #limit(
-    user: User | undefined,
-    source: string,
-    { perMinute: { registrations } }: AuthorityPolicy,
+    { user, arrival }: SealedRegistering,
+    authority: AuthorityPolicy,
     now: Millis,
   ): Rejection | undefined {
-    const waitS =
-      user === undefined
-        ? this.#bySource.take(source, registrations * SOURCE_SHARE, now)
-        : this.#byUser.take(user.aor, registrations, now);
+    if (user !== undefined) return this.#judge.limit(user, authority, now);
+    const perMinute = authority.perMinute.registrations * SOURCE_SHARE;
+    const waitS = this.#bySource.take(arrival.peer.address, perMinute, now);
     return waitS === undefined ? undefined : tryLater("Too many registrations", waitS);
   }
 
-  #judge(sealed: SealedRegistering, outcome: RegistrationOutcome, now: Millis): Judgement {
-    const { authority } = this.#setting.site();
-    if (authority === undefined) return refuse(refusedFor("no-authority"));
-    if (outcome.kind === "failed") return refuse(refusedBody(outcome.code));
-    const { rows } = outcome;
-    const fault = innerRowsFault(sealed.received, rows, { now, skewMs: authority.skewMs });
-    if (fault !== undefined) return refuse(refusedRows(fault, now));
-    const completed = completeRegister(sealed.received, rows);
-    if (completed === undefined) return refuse(refusedRows("differ", now));
-    const proven = this.#authenticate(sealed, outcome, authority, now);
-    if (proven.kind === "reject") return refuse(proven.rejection);
-    // What was sealed is the same however its envelope was rewrapped.
-    const { claim } = outcome;
-    const meant = JSON.stringify([rows, claim.kind === "none" ? "" : claim.keyId]);
-    if (!this.#seen.claim(Buffer.from(meant), now)) return refuse(refusedFor("replayed"));
-    const { peer, flow } = sealed.arrival;
-    const registration = { by: proven.user.aor, peer, flow, hidden: completed.hidden };
-    return this.#grant(sealed, { request: completed.request, registration, claim }, authority, now);
+  /** A body that opens by a password tells that it was right: no more of them than of other guesses. */
+  #mayGuess(source: string, aor: string, now: Millis): boolean {
+    return (
+      this.#passwords.take(source, MAX_ADDRESS_GUESSES, now) === undefined &&
+      this.#passwords.take(`${source} ${aor}`, MAX_GUESSES, now) === undefined
+    );
   }
 
-  /** By the credentials outside, or else by those within. */
-  #authenticate(
-    { received, arrival, user }: SealedRegistering,
-    { rows, claim, holder }: Opened,
-    authority: AuthorityPolicy,
-    now: Millis,
-  ): ReturnType<typeof admitRegister> {
-    const credentialed =
-      user === undefined ? withInnerCredentials(received, rows, claim) : received;
-    const { gatekeeper } = this.#setting.site();
-    const peer = gatekeeper.believed(arrival.peer, now);
-    const admission =
-      user === undefined
-        ? admitRegister(gatekeeper, credentialed, peer, now)
-        : ({ kind: "user", user } as const);
-    if (admission.kind === "reject") return admission;
-    if (!coversClaim(credentialed, { peer, holder, claim }))
-      return { kind: "reject", rejection: refusedFor("credentials-uncovered") };
-    const limited =
-      user === undefined ? this.#limit(admission.user, peer.address, authority, now) : undefined;
-    return limited === undefined ? admission : { kind: "reject", rejection: limited };
-  }
-
-  #grant(
+  #certify(
     sealed: SealedRegistering,
-    asked: Pick<Granted, "request" | "registration" | "claim">,
-    authority: AuthorityPolicy,
+    judged: Judgement,
+    reply: Reply,
     now: Millis,
-  ): Judgement {
-    const { request, registration } = asked;
-    const { registrar } = this.#setting;
-    const at = Math.floor(now / 1000) * 1000;
-    const preview = registrar.preview(request, registration, at);
-    if (preview.kind === "refused") {
-      const { status, reason = reasonPhrase(status), headers } = preview.response;
-      return refuse({ status, reason, headers });
+  ): readonly ControllerEffect[] {
+    const ref = judged.kind === "granted" ? this.#certifying.add(judged.granted, now) : undefined;
+    if (judged.kind === "refused" || ref === undefined) {
+      reply.wipe();
+      return this.#refuse(sealed, judged.kind === "refused" ? judged.rejection : CROWDED);
     }
-    const { bound, bindings } = preview;
-    // Whoever takes a location away keeps no certificate for it, whatever he sent along.
-    const claim = bound.length === 0 && !isFetch(request) ? NO_CLAIM : asked.claim;
-    if (claim.kind !== "none" && bound.length !== 1) return refuse(rejection(400));
-    const fault = claimFault(claim, this.#claimContext(registration.by, authority, now));
-    if (fault !== undefined) return refuse(refusedFor(fault));
-    const until =
-      bound.length === 0 ? undefined : Math.max(...bound.map(({ expiresAt }) => expiresAt));
-    return {
-      kind: "granted",
-      granted: { sealed, request, registration, claim, at, until, bindings },
-    };
-  }
-
-  #claimContext(aor: string, authority: AuthorityPolicy, now: Millis) {
-    const usersOfKey = (keyId: string) => this.#setting.registrar.usersOfKey(keyId);
-    return { aor, authority, usersOfKey, now };
+    const { claim, at, until = at, registration } = judged.granted;
+    const span = { notBefore: at - BACKDATED_MS, notAfter: until };
+    const rows = answerRows(judged.granted);
+    return [{ kind: "certify", ref, aor: registration.by, claim, ...span, rows, reply }];
   }
 
   /** Binds what was judged, if it still may be; what came in between is not undone. */
@@ -282,11 +200,11 @@ export class CertifiedRegistrations {
     { certificate, body, contentType }: CertifyOutcome & { readonly kind: "done" },
     now: Millis,
   ): readonly ControllerEffect[] {
-    const { sealed, request, registration, claim, at, until = Number.POSITIVE_INFINITY } = granted;
+    const { sealed, request, registration, at, until = Number.POSITIVE_INFINITY } = granted;
     const { authority } = this.#setting.site();
     if (authority === undefined || now >= until || !isAsAsked(certificate, granted))
-      return this.#refuse(sealed, tryLater("No certificate could be made now"));
-    const fault = claimFault(claim, this.#claimContext(registration.by, authority, now));
+      return this.#refuse(sealed, UNCERTIFIED);
+    const fault = this.#judge.faultOf(granted, authority, now);
     if (fault !== undefined) return this.#refuse(sealed, refusedFor(fault));
     const { sender, registrar } = this.#setting;
     const known = certificate === undefined ? {} : { certificate: keptOf(certificate) };
@@ -304,11 +222,8 @@ export class CertifiedRegistrations {
   }
 }
 
-const NO_CLAIM: Claim = { kind: "none" };
-
-const refuse = (why: Rejection): Judgement => ({ kind: "refused", rejection: why });
-
-const isFetch = (request: SipRequest): boolean => headerValue(request, "Contact") === undefined;
+const CROWDED = tryLater("Too many registrations at a time");
+const UNCERTIFIED = tryLater("No certificate could be made now");
 
 /** A certificate where one was asked for, ours to end with the registration. */
 function isAsAsked(certificate: CertifiedKey | undefined, { claim, until }: Granted): boolean {

@@ -10,9 +10,11 @@ import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { Binding } from "./bindings.ts";
 import type { CertifyOutcome, RegistrationOutcome } from "./certificate-port.ts";
 import { isRevoked } from "./certificates-in-service.ts";
-import { CertifiedRegistrations, type SealedRegistering } from "./certified-registrations.ts";
+import { CertifiedRegistrations } from "./certified-registrations.ts";
 import type { ControllerEffect } from "./controller-port.ts";
+import { earliest } from "./earliest.ts";
 import { Registrar, type RegistrarLimits } from "./registrar.ts";
+import type { SealedRegistering } from "./registration-judge.ts";
 import { respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { stored } from "./stored.ts";
@@ -118,8 +120,6 @@ export class Registrations {
   }
 
   deadline(): Millis | undefined {
-    const ends = [this.#registrar.deadline(), this.#sealed.deadline()];
-    const known = ends.filter((end) => end !== undefined);
-    return known.length === 0 ? undefined : Math.min(...known);
+    return earliest(this.#registrar.deadline(), this.#sealed.deadline());
   }
 }

@@ -16,6 +16,7 @@ import type { WatchedCertificate } from "./certificate-watch.ts";
 import { CertificateWatchers } from "./certificate-watchers.ts";
 import { certificatesInService } from "./certificates-in-service.ts";
 import type { ControllerEffect } from "./controller-port.ts";
+import { earliest } from "./earliest.ts";
 import type { Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 
@@ -111,9 +112,7 @@ export class UserCertificates {
   }
 
   deadline(): Millis | undefined {
-    const ends = [this.#queries.deadline(), this.#watchers.deadline()];
-    const known = ends.filter((end) => end !== undefined);
-    return known.length === 0 ? undefined : Math.min(...known);
+    return earliest(this.#queries.deadline(), this.#watchers.deadline());
   }
 
   /** Of several phones the one that registered last (RFC 6072 §6.7: there is one certificate). */

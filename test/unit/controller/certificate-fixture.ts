@@ -1,6 +1,6 @@
 /** The core with a certificate authority, and a desk that says whatever a test wants it to say. */
 import assert from "node:assert/strict";
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { generateKeyPairSync } from "node:crypto";
 import type { AuthorityPolicy } from "../../../controller/core/authority-policy.ts";
 import type {
   CertificateEffect,
@@ -36,11 +36,16 @@ export type Rows = readonly (readonly [name: string, value: string])[];
 export class Book {
   readonly owners = new Map<string, string>();
   readonly revoked = new Set<string>();
+  /** Fingerprints. */
+  readonly issued = new Set<string>();
   ownerOf(keyId: string): string | undefined {
     return this.owners.get(keyId);
   }
   isRevoked({ keyId, fingerprint }: { keyId: string; fingerprint?: string }): boolean {
     return this.revoked.has(keyId) || this.revoked.has(fingerprint ?? "");
+  }
+  hasIssued(fingerprint: string): boolean {
+    return this.issued.has(fingerprint);
   }
 }
 
@@ -70,7 +75,7 @@ export const certificateClaim = (
   kind: "certificate",
   der: Buffer.from("own certificate"),
   keyId: "key-own",
-  publicKey: KEYS.p256 as KeyObject,
+  publicKey: KEYS.p256,
   fingerprint: "fingerprint-own",
   uris: [ALICE],
   notAfter: NOW + 86_400_000,
@@ -91,7 +96,6 @@ export interface RegisterSketch {
 }
 
 let branches = 0;
-const AUTO = 60;
 
 /** A sealed REGISTER of alice's, unless said otherwise. */
 export function sealedRegister(sketch: RegisterSketch = {}): SipRequest {
@@ -207,7 +211,7 @@ export class CertificateDriver extends ProxyDriver {
 
   /** A sealed REGISTER that goes well. */
   register(
-    request: SipRequest = sealedRegister({ expires: AUTO }),
+    request: SipRequest = sealedRegister({ expires: 60 }),
     opening: Opening = {},
     arrival: Arrival = FROM_ALICE,
   ): SipResponse {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { Claim } from "../../../controller/core/certificate-port.ts";
 import { DESK_TIMEOUT_MS, MAX_PENDING } from "../../../controller/core/certified-registrations.ts";
 import type { ControllerEffect } from "../../../controller/core/controller-port.ts";
+import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "../../../controller/core/guess-limit.ts";
 import type { ProtocolErrorCode } from "../../../protocol/errors.ts";
 import { serializeSipDate } from "../../../protocol/sip/date.ts";
 import { headerValue } from "../../../protocol/sip/message.ts";
@@ -339,6 +340,45 @@ test("strangers are limited by their address, and cannot take the places of user
   for (let count = 0; count < 10; count += 1)
     asked(strict.receive(hidden(), FROM_NOBODY), "open-registration");
   assert.equal(statusOf(strict.receive(hidden(), FROM_NOBODY)), 500);
+});
+
+test("a stranger may guess passwords no more often than others may", () => {
+  const driver = new CertificateDriver({ perMinute: { registrations: 1_000, queries: 1 } });
+  const rows = ['Proxy-Inspect-Body: ss1.atlanta.example.com;cid="a@b"', "Content-ID: <a@b>"];
+  let tried = 0;
+  const guess = (user: string) => {
+    const sent = sealedRegister({ user, contacts: [], rows });
+    const { ref, labelled } = asked(driver.receive(sent, FROM_NOBODY), "open-registration");
+    if (labelled) tried += 1;
+    const outcome = { kind: "failed", code: "ERR_CMS_DECRYPT" } as const;
+    driver.feed({ kind: "registration-opened", ref, outcome });
+  };
+  for (let count = 0; count < 50; count += 1) guess(DAVE);
+  assert.equal(tried, MAX_GUESSES);
+  tried = 0;
+  for (let count = 0; count < 200; count += 1) guess(`sip:user${count}@atlanta.example.com`);
+  assert.equal(tried, MAX_ADDRESS_GUESSES - 50);
+});
+
+test("an authority that goes while the desk is busy: nothing is bound, the reply is wiped", () => {
+  const driver = new CertificateDriver();
+  const sent = sealedRegister();
+  const { ref } = asked(driver.receive(sent), "open-registration");
+  const order = asked(driver.judge(sealedRegister()), "certify");
+  driver.feed({ kind: "reload", rules: ruleless() });
+  const outcome = driver.opened(sent);
+  assert.equal(statusOf(driver.feed({ kind: "registration-opened", ref, outcome })), 488);
+  assert.equal(driver.wiped, 1);
+  assert.equal(statusOf(driver.certify(order)), 500);
+  assert.deepEqual(driver.contacts(), []);
+});
+
+test("so many are certified at one time, and no more", () => {
+  const driver = new CertificateDriver({ perMinute: { registrations: 100_000, queries: 1 } });
+  for (let count = 0; count < MAX_PENDING; count += 1)
+    asked(driver.judge(sealedRegister({ expires: 60 })), "certify");
+  assert.equal(statusOf(driver.judge(sealedRegister({ expires: 60 }))), 500);
+  assert.equal(driver.wiped, 1);
 });
 
 test("so many wait for the desk, and no longer than it takes a phone to lose patience", () => {
