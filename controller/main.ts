@@ -78,7 +78,7 @@ async function serve(file: string, config: ControllerConfig): Promise<void> {
   const log = createLogger("controller", config.log.level);
   const stopped = stopSignal();
   const loaded = load(file, config);
-  for (const warning of loaded.credentials.warnings) log.warn(warning);
+  warn(loaded, log);
   const controller = await runController(loaded, log);
   let reloading = Promise.resolve();
   const onHangup = () => {
@@ -91,10 +91,16 @@ async function serve(file: string, config: ControllerConfig): Promise<void> {
   await controller.stop();
 }
 
+function warn({ credentials }: Loaded, log: Logger): void {
+  for (const warning of credentials.warnings) log.warn(warning);
+}
+
 /** A file with a fault changes nothing. */
 async function reload(file: string, controller: RunningController, log: Logger): Promise<void> {
   try {
-    await controller.reload(load(file, readConfig(file, controllerSchema)));
+    const loaded = load(file, readConfig(file, controllerSchema));
+    await controller.reload(loaded);
+    warn(loaded, log);
     log.info("configuration read again");
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -60,8 +60,7 @@ export class CrlFile {
       log.info({ number, entries }, "revocation list written");
     } catch (error) {
       this.#dueAt = now + CRL_RETRY_MS;
-      const code = (error as NodeJS.ErrnoException).code ?? nameOfError(error);
-      log.error({ error: code }, "revocation list not written");
+      log.error({ error: nameOfError(error) }, "revocation list not written");
     }
   }
 }

@@ -68,7 +68,9 @@ export class RegistrationDesk {
       const opened = await this.#unseal(asked);
       return opened === undefined ? { kind: "failed" } : await this.#read(opened);
     } catch (error) {
-      return this.#failed(error, "sealed registration");
+      if (isProtocolError(error)) return { kind: "failed", code: error.code };
+      this.#setting.log.error({ error: nameOfError(error) }, "sealed registration");
+      return { kind: "failed" };
     }
   }
 
@@ -82,7 +84,8 @@ export class RegistrationDesk {
       const certificate = claim.kind === "none" ? undefined : key?.certificate;
       return { kind: "done", ...(certificate === undefined ? {} : { certificate }), ...sealed };
     } catch (error) {
-      this.#failed(error, "certified registration");
+      // Everything of the peer's was judged before: the fault is ours.
+      this.#setting.log.error({ error: nameOfError(error) }, "registration not certified");
       return { kind: "failed" };
     } finally {
       reply.wipe();
@@ -187,12 +190,6 @@ export class RegistrationDesk {
       chain: chainOf(this.#setting),
       random: randomBytes,
     });
-  }
-
-  #failed(error: unknown, what: string): RegistrationOutcome & { kind: "failed" } {
-    if (isProtocolError(error)) return { kind: "failed", code: error.code };
-    this.#setting.log.error({ error: nameOfError(error) }, what);
-    return { kind: "failed" };
   }
 }
 

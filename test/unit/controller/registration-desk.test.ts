@@ -108,10 +108,10 @@ for (const rsaBits of [undefined, 2048])
     );
   });
 
-function verifyByOpenssl(der: Buffer): void {
+function verifyByOpenssl(der: Buffer, issuer = "issuer.pem"): void {
   files.write("leaf.pem", encodeCertificatePem(der));
   const argv = ["verify", "-x509_strict", "-purpose", "smimesign", "-CAfile", "root.pem"];
-  const verified = spawnSync("openssl", [...argv, "-untrusted", "issuer.pem", "leaf.pem"], {
+  const verified = spawnSync("openssl", [...argv, "-untrusted", issuer, "leaf.pem"], {
     cwd: files.path,
   });
   assert.equal(verified.status, 0, String(verified.stderr));
@@ -355,6 +355,31 @@ test("a revocation by another process is told within a poll", async (context) =>
   context.mock.timers.tick(1000);
   context.mock.timers.tick(1000);
   assert.equal(told(), 2);
+  await other.office.stop();
+});
+
+test("controller and authority may have RSA keys", async () => {
+  const names = `subjectAltName=DNS:ss1.${DOMAIN},URI:sip:${DOMAIN}`;
+  const usage = "keyUsage=critical,digitalSignature,keyEncipherment";
+  files.make("rsa-ss1", { by: "root", rsaBits: 2048, extensions: [usage, names] });
+  const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
+  files.make("rsa-issuer", { by: "root", rsaBits: 2048, extensions: ca });
+  const config = AUTHORITY_CONFIG.replaceAll('"ss1.', '"rsa-ss1.')
+    .replace(`"rsa-ss1.${DOMAIN}"`, `"ss1.${DOMAIN}"`)
+    .replace("chain.pem", "rsa-issuer.pem")
+    .replace("issuer.key", "rsa-issuer.key");
+  const other = new OfficeFixture(files, "rsa", config);
+  const { request, firstKey } = await sealedRegister({
+    claim: await requestFor(newKeys(3072)),
+    recipient: { kind: "certificate", certificate: files.der("rsa-ss1") },
+  });
+  const { claim, reply } = opened(await other.open(request));
+  const dates = { notBefore: NOT_BEFORE, notAfter: NOT_AFTER };
+  const done = await other.ask("certify", { aor: ALICE, rows: ROWS, claim, reply, ...dates });
+  assert.ok(done.kind === "done" && done.certificate !== undefined);
+  verifyByOpenssl(done.certificate.der, "rsa-issuer.pem");
+  const answer = await openRegistrationAnswer({ ...done, holders: { firstKey } });
+  assert.deepEqual(answer.signer.encoded, files.der("rsa-ss1"));
   await other.office.stop();
 });
 
