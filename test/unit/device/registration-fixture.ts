@@ -15,18 +15,14 @@ import type {
   RegistrationResult,
   RegistrationSetting,
 } from "../../../device/core/registration-port.ts";
+import { refreshAfter } from "../../../device/core/registration-retry.ts";
 import type { SipfragRows } from "../../../protocol/body/sipfrag.ts";
 import type { FirstKey } from "../../../protocol/cms/first-key.ts";
 import { Secret } from "../../../protocol/secret.ts";
 import { createResponse } from "../../../protocol/sip/create-response.ts";
 import { serializeSipDate } from "../../../protocol/sip/date.ts";
 import { DigestClient } from "../../../protocol/sip/digest-client.ts";
-import {
-  appendHeader,
-  headerValue,
-  type SipRequest,
-  type SipResponse,
-} from "../../../protocol/sip/message.ts";
+import { headerValue, type SipRequest, type SipResponse } from "../../../protocol/sip/message.ts";
 import { clientKey } from "../../../protocol/sip/transaction-key.ts";
 
 export const ALICE = "sip:alice@atlanta.example.com";
@@ -254,12 +250,20 @@ export class RegistrarWorld {
   }
 }
 
+/** One that was granted so long and asks again, at `START`. */
+export function refreshing(expiresS: number): RegistrarWorld {
+  const world = new RegistrarWorld();
+  const afterMs = refreshAfter(expiresS * 1000);
+  world.now = START - afterMs;
+  world.register().grant({ expiresS });
+  world.advance(afterMs);
+  if (world.sent.length !== 2) throw new Error("not refreshed");
+  return world;
+}
+
 /** A registrar's 401 or 407. */
 export const challengeFor = (status: 401 | 407, value = CHALLENGE) =>
   [[status === 401 ? "WWW-Authenticate" : "Proxy-Authenticate", value]] as const;
-
-export const withRow = (response: SipResponse, name: string, value: string): SipResponse =>
-  appendHeader(response, name, value);
 
 function done<T>(
   wanted: T | string | undefined,
