@@ -159,7 +159,7 @@ test("asking too often is refused for watchers as for others", () => {
 const SHOWN: PeerCertificate = { keyId: "key-1", fingerprint: "issued before" };
 
 class Issued extends Book {
-  hasIssued(fingerprint: string): boolean {
+  override hasIssued(fingerprint: string): boolean {
     return fingerprint === SHOWN.fingerprint;
   }
 }
