@@ -10,21 +10,18 @@
  * ```
  */
 import type { Millis } from "../../protocol/machine.ts";
-import { newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { DeadlineQueue } from "../../protocol/sip/deadline-queue.ts";
 import { receiveInDialog } from "../../protocol/sip/dialog.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
-import { type SipRequest, type SipResponse, withHeader } from "../../protocol/sip/message.ts";
+import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import type { FailureReason } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
-import { clientKey } from "../../protocol/sip/transaction-key.ts";
-import { serializeVia } from "../../protocol/sip/via.ts";
+import { CertificateNotifies, type Notify } from "./certificate-notifies.ts";
 import {
   detached,
   endByRules,
   isShown,
-  isSipsUri,
   newWatch,
   notifyOf,
   placeOfSubscriber,
@@ -43,8 +40,7 @@ import { WatchTable } from "./certificate-watch-table.ts";
 import type { ControllerEffect } from "./controller-port.ts";
 import { strangerTo } from "./dialog-guard.ts";
 import type { Origin } from "./gatekeeper.ts";
-import type { NextHop } from "./next-hops.ts";
-import { type Rejection, rejection, respond, type Sender, transaction } from "./sender.ts";
+import { type Rejection, rejection, respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { RETRY_AFTER_S } from "./verdict.ts";
 
@@ -67,22 +63,16 @@ interface Received {
   readonly arrival: Arrival;
 }
 
-/** A NOTIFY on its way, and the ways that are still to be tried. */
-interface Sent {
-  readonly watch: Watch;
-  readonly request: SipRequest;
-  readonly ways: readonly NextHop[];
-}
-
 export class CertificateWatchers {
   readonly #setting: CertificateWatchersSetting;
   readonly #limits: WatchLimits;
   readonly #watches = new WatchTable();
-  readonly #sent = new Map<string, Sent>();
+  readonly #notifies: CertificateNotifies;
   readonly #deadlines = new DeadlineQueue();
 
   constructor(setting: CertificateWatchersSetting) {
     this.#setting = setting;
+    this.#notifies = new CertificateNotifies(setting);
     this.#limits = { ...DEFAULT_WATCH_LIMITS, ...setting.limits };
   }
 
@@ -146,9 +136,9 @@ export class CertificateWatchers {
     { status }: SipResponse,
     now: Millis,
   ): readonly ControllerEffect[] | undefined {
-    const sent = this.#sent.get(client);
+    const sent = this.#notifies.get(client);
     if (sent === undefined || status < 200) return sent === undefined ? undefined : [];
-    this.#sent.delete(client);
+    this.#notifies.delete(client);
     const { watch } = sent;
     if (status >= 300) this.#forget(watch);
     if (watch.pending === client) watch.pending = undefined;
@@ -158,9 +148,9 @@ export class CertificateWatchers {
 
   /** A NOTIFY that nobody answered, or that did not leave; undefined if it was none of ours. */
   failed(client: string, reason: FailureReason): readonly ControllerEffect[] | undefined {
-    const sent = this.#sent.get(client);
+    const sent = this.#notifies.get(client);
     if (sent === undefined) return undefined;
-    this.#sent.delete(client);
+    this.#notifies.delete(client);
     if (reason !== "transport") this.#forget(sent.watch);
     return reason === "transport" ? this.#send(sent) : [];
   }
@@ -292,25 +282,11 @@ export class CertificateWatchers {
     return this.#send({ watch, request, ways });
   }
 
-  /** By the first way that there is; a subscriber to whom none leads is given up. */
-  #send({ watch, request, ways }: Sent): readonly ControllerEffect[] {
-    const [way, ...others] = ways;
-    if (way === undefined) {
-      this.#forget(watch);
-      return [];
-    }
-    const { site, random } = this.#setting;
-    const { neighbourhood } = site();
-    const door = neighbourhood.doorTo(way.toward);
-    if (door === undefined || (isSipsUri(request.uri) && door.transport !== "tls"))
-      return this.#send({ watch, request, ways: others });
-    const via = ownVia(door.transport, door.address, door.port, newBranch(random));
-    const leaving = withHeader(request, "Via", serializeVia(via));
-    const client = clientKey(leaving) ?? "";
-    watch.pending = client;
-    this.#sent.set(client, { watch, request, ways: others });
-    const to = neighbourhood.wayTo(way.to, way.toward);
-    return [transaction({ kind: "request", request: leaving, to })];
+  /** A subscriber to whom no way leads is given up. */
+  #send(notify: Notify): readonly ControllerEffect[] {
+    const sent = this.#notifies.send(notify);
+    if (sent === undefined) this.#forget(notify.watch);
+    return sent === undefined ? [] : [sent];
   }
 
   #forget(watch: Watch): void {
