@@ -34,6 +34,45 @@ test("what is required follows what is enabled, unless it is given", () => {
   assert.equal(strict.sealing.required, true);
 });
 
+const REGISTERED = GOOD.replace(/\[identity\][^[]+/, "").replace(
+  "[media]",
+  `[registration]
+store = "alice.json"
+controller = "ss1.pem"
+[media]`,
+);
+
+test("a phone that registers needs no identity, and asks for an hour, sealed for its controller", () => {
+  const { identity, registration } = parseConfig(REGISTERED, deviceSchema);
+  assert.equal(identity, undefined);
+  assert.deepEqual(registration, {
+    ...{ store: "alice.json", controller: "ss1.pem", protection: "certificate" },
+    ...{ profile: "open", expiresS: 3600, keyType: "p256" },
+  });
+});
+
+const REGISTRATION_FAULTS: readonly (readonly [name: string, table: string, path: string])[] = [
+  ["no store", 'controller = "ss1.pem"', "registration.store"],
+  ["nobody to seal for", 'store = "a"\ncontrollerName = "ss1"', "registration.controller"],
+  ["nobody to name", 'store = "a"\nprotection = "password"\npassword = "p"', "controllerName"],
+  ["no shared key", 'store = "a"\nprotection = "shared-key"\ncontrollerName = "x"', "sharedKey"],
+  ["no password", 'store = "a"\nprotection = "password"\ncontrollerName = "x"', "password"],
+  ["a controller's name that is none", 'store = "a"\ncontrollerName = "x y"', "controllerName"],
+  ["no time", 'store = "a"\ncontroller = "c"\nexpiresS = 0', "expiresS"],
+  ["more than a week", 'store = "a"\ncontroller = "c"\nexpiresS = 604801', "expiresS"],
+  ["a weak key", 'store = "a"\ncontroller = "c"\nkeyType = "rsa1024"', "keyType"],
+  ["another profile", 'store = "a"\ncontroller = "c"\nprofile = "secret"', "profile"],
+];
+
+for (const [name, table, path] of REGISTRATION_FAULTS)
+  test(`refused in [registration], with its path: ${name}`, () => {
+    const text = GOOD.replace("[media]", `[registration]\n${table}\n[media]`);
+    assert.throws(
+      () => parseConfig(text, deviceSchema),
+      (error) => error instanceof ConfigError && error.faults.some((f) => f.path.endsWith(path)),
+    );
+  });
+
 const FAULTS: readonly (readonly [name: string, from: string, to: string, path: string])[] = [
   ["an odd RTP port", "rtpPort = 40000", "rtpPort = 40001", "media.rtpPort"],
   ["an RTP port below 1024", "rtpPort = 40000", "rtpPort = 1022", "media.rtpPort"],
@@ -43,6 +82,7 @@ const FAULTS: readonly (readonly [name: string, from: string, to: string, path: 
   ["TLS without the name to check", 'serverName = "ss1.atlanta.example.com"', "", "serverName"],
   ["an unknown key", "[media]", "[media]\ncodec = 8", "media.codec"],
   ["no anchor", '["ca.pem"]', "[]", "trust.anchors"],
+  ["no identity", '[identity]\ncertificate = "alice.pem"\nkey = "alice.key"', "", "identity"],
 ];
 
 for (const [name, from, to, path] of FAULTS)
