@@ -124,9 +124,13 @@ function limitsOf({ limits }: ControllerConfig): string {
   ].join(", ");
 }
 
-function gatewayOf({ media, agent, recording }: ControllerConfig): readonly string[] {
+function gatewayOf({ media, agent, body, recording }: ControllerConfig): readonly string[] {
   if (media === undefined || agent === undefined)
-    return ["opens         nothing: a plain proxy, without agent, media and body"];
+    return [
+      body === undefined
+        ? "opens         nothing: a plain proxy, without agent, media and body"
+        : "opens         no holes: without agent and media",
+    ];
   const consent =
     recording?.required === true
       ? "every opened call, or it is refused"

@@ -82,7 +82,13 @@ export function loadAuthority(
   const chain = issuer.above.filter((one) => one.subject !== one.issuer).map(({ raw }) => raw);
   return {
     credentials: { issuer: issuer.identity, chain, ownAnchors, trust, foreignCrls, recorders },
-    warnings: [...issuerWarnings(issuer, decoded), ...bodyWarnings(signer, config)],
+    warnings: [
+      ...issuerWarnings(issuer, decoded),
+      ...bodyWarnings(signer, config),
+      ...(config.state === undefined
+        ? ["without the table state no certificate is in service after a restart"]
+        : []),
+    ],
   };
 }
 

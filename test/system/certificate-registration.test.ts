@@ -53,8 +53,9 @@ before(async () => {
   const ha1 = createHash("sha256").update(`alice:${DOMAIN}:${PASSWORD}`).digest("hex");
   files.write("alice.ha1", ha1);
   files.makeUser("bob", "issuer", BOB);
-  const users = `[[user]]\naor = "${BOB}"\n[state]\ndatabase = "kept/state.sqlite"\n`;
+  const users = `[[user]]\naor = "${BOB}"\n`;
   const text = AUTHORITY_CONFIG.replace("port = 5061", `port = ${port}`)
+    .replace('"state.sqlite"', '"kept/state.sqlite"')
     .replace('"authority.sqlite"', '"kept/authority.sqlite"')
     .replace('"issuer.crl"', '"kept/issuer.crl"')
     .replace('sharedKey = "alice.shared"', 'ha1 = "alice.ha1"')

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { main as ca } from "../../../ca/main.ts";
 import { controllerSchema } from "../../../controller/config.ts";
 import { describeConfig } from "../../../controller/describe-config.ts";
 import { type Credentials, loadCredentials } from "../../../controller/io/credentials.ts";
@@ -143,6 +145,33 @@ test("the root itself may issue, with a warning", () => {
   ]);
 });
 
+test("without a table of state it is warned that certificates do not outlive a restart", () => {
+  const { warnings } = load(AUTHORITY_CONFIG.replace(/\[state\][^[]+/, ""));
+  assert.deepEqual(warnings, [
+    "without the table state no certificate is in service after a restart",
+  ]);
+});
+
+test("what 'ca init' writes needs no other files, and nothing to be warned of", async () => {
+  const init = [
+    "init",
+    "--out",
+    join(files.path, "made"),
+    "--domain",
+    DOMAIN,
+    "--controller",
+    NAME,
+  ];
+  assert.equal(await ca(init), 0);
+  const text = AUTHORITY_CONFIG.replaceAll(/"ss1.(pem|key)"/g, `"made/${NAME}.$1"`)
+    .replaceAll("root.pem", "made/ca.pem")
+    .replace("chain.pem", "made/issuer.pem")
+    .replace("issuer.key", "made/issuer.key");
+  const { warnings, authority } = load(text);
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(authority?.ownAnchors, [files.der("made/ca")]);
+});
+
 test("names that others look for, and an issuer near its end, are warned of", () => {
   files.make("nameless", { by: "root", extensions: ["subjectAltName=DNS:elsewhere.example"] });
   files.make("late", { by: "root", days: 3, extensions: ["basicConstraints=critical,CA:TRUE"] });
@@ -257,7 +286,7 @@ test("what an authority will do is said in words", () => {
     "              60 registrations, 300 questions a minute and user",
     "trusts        biloxi.pem for biloxi.example.com alone",
     "user          sip:alice@atlanta.example.com, by certificate, may seal registrations under his shared key",
-    "opens         nothing: a plain proxy, without agent, media and body",
+    "opens         no holes: without agent and media",
   ])
     assert.ok(said.includes(line), line);
 });

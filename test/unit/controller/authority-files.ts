@@ -124,6 +124,8 @@ anchors = ["root.pem"]
 certificate = "ss1.pem"
 key = "ss1.key"
 anchors = ["root.pem"]
+[state]
+database = "state.sqlite"
 [authority]
 certificate = "chain.pem"
 key = "issuer.key"
