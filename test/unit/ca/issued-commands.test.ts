@@ -142,7 +142,7 @@ describe("keyhole ca revoke", () => {
     const colons = first.serial.toUpperCase().replaceAll(/(..)(?=.)/g, "$1:");
     const revoked = await ca("revoke", colons, "--reason", "superseded");
     assert.equal(revoked.status, 0, revoked.stderr);
-    assert.match(revoked.stdout, new RegExp(`^Revoked\\.\n[^]*${first.serial}.*superseded`));
+    assert.match(revoked.stdout, new RegExp(`^Revoked\\.\n[\\s\\S]*${first.serial}.*superseded`));
     assert.equal((await ca("revoke", BOB)).status, 0);
     const book = AuthorityDatabase.open(database);
     assert.deepEqual(
