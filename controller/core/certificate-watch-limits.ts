@@ -10,7 +10,7 @@ export interface WatchLimits extends WatchDuration {
   readonly watches: number;
   readonly watchesPerUser: number;
   readonly watchesPerTrunk: number;
-  /** Between two NOTIFYs that nobody asked for (RFC 6072 §6.10). */
+  /** Before a NOTIFY of another certificate that nobody asked for (RFC 6072 §6.10). */
   readonly notifyIntervalMs: number;
   /** What is remembered of the subscriber's names and routes. */
   readonly dialogBytes: number;

@@ -5,7 +5,7 @@
  *
  * ```text
  *   SUBSCRIBE ──subscribe, receive──▶ ┌──────────┐ ──▶ 200, NOTIFY (certificate, or an empty body)
- *   bindings ──changed──────────────▶ │ watchers │ ──▶ NOTIFY, at most one a minute
+ *   bindings ──changed──────────────▶ │ watchers │ ──▶ NOTIFY: a withdrawal now, others once a minute
  *   its answer ──respond, failed────▶ └──────────┘     not taken: the subscription is over
  * ```
  */
@@ -146,13 +146,17 @@ export class CertificateWatchers {
     return watch.owed ? this.#notify(watch, undefined, now) : this.#review(watch, now);
   }
 
-  /** A NOTIFY that nobody answered, or that did not leave; undefined if it was none of ours. */
+  /**
+   * A NOTIFY that nobody answered, or that did not leave: it takes another way unless there is a
+   * newer one. Undefined if it was none of ours.
+   */
   failed(client: string, reason: FailureReason): readonly ControllerEffect[] | undefined {
     const sent = this.#notifies.get(client);
     if (sent === undefined) return undefined;
     this.#notifies.delete(client);
-    if (reason !== "transport") this.#forget(sent.watch);
-    return reason === "transport" ? this.#send(sent) : [];
+    if (reason === "transport") return sent.watch.pending === client ? this.#send(sent) : [];
+    this.#forget(sent.watch);
+    return [];
   }
 
   /** A user's certificates may be others than before. */
@@ -233,7 +237,10 @@ export class CertificateWatchers {
     return [accepted];
   }
 
-  /** Tells what has changed since the last NOTIFY, now or as soon as a minute has gone by. */
+  /**
+   * Tells what has changed since the last NOTIFY: another certificate as soon as a minute has gone
+   * by, a withdrawal now. There is at most one of these for each of those.
+   */
   #review(watch: Watch, now: Millis): readonly ControllerEffect[] {
     return this.#compare(watch, this.#setting.certificateOf(watch.aor, now), now);
   }
@@ -247,7 +254,7 @@ export class CertificateWatchers {
     if (watch.pending !== undefined) this.#schedule(watch, undefined);
     else if (isShown(watch, current))
       this.#schedule(watch, current && Math.max(current.endsAt, now + RECHECK_MS));
-    else if (mayNotifyAt > now) this.#schedule(watch, mayNotifyAt);
+    else if (current !== undefined && mayNotifyAt > now) this.#schedule(watch, mayNotifyAt);
     else return this.#tell(watch, current, undefined, now);
     return [];
   }

@@ -212,15 +212,25 @@ test("a change is told at once when the last NOTIFY is a minute old, else when i
   assert.deepEqual(told(driver.serve("four")), [`active;expires=${DAY_S - 120} four`]);
 });
 
-test("a withdrawal is an empty body, held back no longer than any other change", () => {
+test("a withdrawal is an empty body, and held back by nothing; what follows it is", () => {
   const driver = new WatchDriver();
   driver.watching();
-  driver.pass(MINUTE_MS);
-  assert.deepEqual(told(driver.serve(undefined)), [`active;expires=${DAY_S - 60}`]);
-  const other = new WatchDriver();
-  other.watching();
-  assert.deepEqual(told(other.serve(undefined)), []);
-  assert.deepEqual(told(other.pass(MINUTE_MS)), [`active;expires=${DAY_S - 60}`]);
+  driver.pass(1_000);
+  const effects = driver.serve(undefined);
+  assert.deepEqual(told(effects), [`active;expires=${DAY_S - 1}`]);
+  driver.answer(requestsOf(effects)[0]?.request ?? never());
+  assert.deepEqual(told(driver.serve("two")), []);
+  assert.deepEqual(told(driver.serve(undefined)), []);
+  assert.deepEqual(told(driver.serve("two")), []);
+  assert.deepEqual(told(driver.pass(MINUTE_MS - 1)), []);
+  assert.deepEqual(told(driver.pass(1)), [`active;expires=${DAY_S - 61} two`]);
+});
+
+test("a NOTIFY whose connection breaks takes no other way once a newer one is there", () => {
+  const driver = new WatchDriver();
+  const effects = driver.subscribe(subscribe({ rows: [GOOD, "Expires: 60"] }));
+  assert.deepEqual(told(driver.pass(60_000)), ["terminated;reason=timeout one"]);
+  assert.deepEqual(driver.fail(requestsOf(effects)[0]?.request ?? never(), "transport"), []);
 });
 
 test("what changed back meanwhile is not told; nor is what did not change", () => {
