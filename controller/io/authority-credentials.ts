@@ -3,6 +3,7 @@
  * revoked certificates it observes. Touches those files and the clock, once.
  */
 import { X509Certificate } from "node:crypto";
+import { ANSWER_MAX_ANCHORS } from "../../protocol/body/registration-answer.ts";
 import { isProtocolError } from "../../protocol/errors.ts";
 import {
   type Certificate,
@@ -10,6 +11,7 @@ import {
   mayBeUsedFor,
 } from "../../protocol/pki/certificate.ts";
 import { type Crl, decodeCrl } from "../../protocol/pki/crl.ts";
+import { keyTypeOf } from "../../protocol/pki/public-key.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { type CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { ControllerConfig } from "../config.ts";
@@ -35,10 +37,6 @@ export interface DomainAnchors {
   readonly anchors: readonly Buffer[];
 }
 
-/** What a registration's answer has room for, all domains together. */
-export const MAX_HANDED_ANCHORS = 10;
-/** The controller and its recorders. */
-export const MAX_HANDED_CONTROLLERS = 4;
 /** An issuer that ends sooner is warned of. */
 const ISSUER_DAYS_LEFT = 30;
 const DAY_MS = 86_400_000;
@@ -70,15 +68,10 @@ export function loadAuthority(
   if (!mayBeUsedFor(signer, "digitalSignature"))
     files.fault("body.certificate", "may not sign, and the authority signs its answers as body");
   const ownAnchors = leadsTo(files, issuer, body.anchors);
-  const handed = trust.reduce(
-    (sum, { anchors }) => sum + anchors.length,
-    ownAnchors.length * config.domains.length,
-  );
-  if (handed > MAX_HANDED_ANCHORS)
-    files.fault(
-      "authority.trust",
-      `${handed} anchors in all, and phones are handed ${MAX_HANDED_ANCHORS}`,
-    );
+  checkRoom(files, [
+    ...trust,
+    ...config.domains.map((domain) => ({ domain, anchors: ownAnchors })),
+  ]);
   const chain = issuer.above.filter((one) => one.subject !== one.issuer).map(({ raw }) => raw);
   return {
     credentials: { issuer: issuer.identity, chain, ownAnchors, trust, foreignCrls, recorders },
@@ -90,6 +83,15 @@ export function loadAuthority(
         : []),
     ],
   };
+}
+
+function checkRoom(files: CredentialFiles, handedOut: readonly DomainAnchors[]): void {
+  const count = handedOut.flatMap(({ anchors }) => anchors).length;
+  if (count > ANSWER_MAX_ANCHORS)
+    files.fault(
+      "authority.trust",
+      `${count} anchors in all, and phones are handed ${ANSWER_MAX_ANCHORS}`,
+    );
 }
 
 function readTrust(
@@ -137,6 +139,10 @@ function checkIssuer(files: CredentialFiles, decoded: Certificate, writesCrl: bo
   const refuse = (isWrong: boolean, message: string): void => {
     if (isWrong) files.fault("authority.certificate", message);
   };
+  refuse(
+    keyTypeOf(decoded.publicKey) === undefined,
+    "has a key that is neither P-256 nor RSA of 2048, 3072 or 4096 bits",
+  );
   const mayIssue = decoded.isAuthority && mayBeUsedFor(decoded, "keyCertSign");
   refuse(!mayIssue, "may not certify anybody: an authority's certificate is needed");
   refuse(

@@ -197,6 +197,11 @@ const CREDENTIAL_FAULTS: readonly [
     ["authority.certificate: may not certify anybody: an authority's certificate is needed"],
   ],
   [
+    "an issuer with a key of RSA 1024",
+    (text) => text.replace("chain.pem", "weak.pem").replace("issuer.key", "weak.key"),
+    ["authority.certificate: has a key that is neither P-256 nor RSA of 2048, 3072 or 4096 bits"],
+  ],
+  [
     "a key of another certificate",
     (text) => text.replace("issuer.key", "root.key"),
     ["authority.key: is not the key of the certificate"],
@@ -250,6 +255,7 @@ test("credentials that do not fit are refused with their paths", async (context)
   const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
   files.make("no-crl", { by: "root", extensions: ca });
   await files.makeExpired("over", "root");
+  files.make("weak", { by: "root", rsaBits: 1024, extensions: ["basicConstraints=CA:TRUE"] });
   files.make("mute", {
     by: "root",
     extensions: ["keyUsage=keyAgreement", `subjectAltName=DNS:${NAME},URI:sip:${DOMAIN}`],
