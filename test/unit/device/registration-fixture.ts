@@ -44,7 +44,7 @@ export const SIGNED_TYPE = 'multipart/signed;protocol="application/pkcs7-signatu
 export const CHALLENGE =
   'Digest realm="atlanta.example.com", nonce="n1", qop="auth,auth-int", algorithm=SHA-256';
 
-const SETTING: RegistrationSetting = {
+export const SETTING: RegistrationSetting = {
   aor: ALICE,
   instance: "urn:uuid:00000000-0000-1000-8000-aabbccddeeff",
   nextHop: { transport: "tls", address: "192.0.2.10", port: 5061 },
