@@ -5,141 +5,106 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { isProtocolError } from "../../protocol/errors.ts";
 import { decodeCertificate } from "../../protocol/pki/certificate.ts";
-import { CHAIN_MAX_INTERMEDIATES, verifyChain } from "../../protocol/pki/verify-chain.ts";
+import { decodeCrl } from "../../protocol/pki/crl.ts";
+import { verifyChain } from "../../protocol/pki/verify-chain.ts";
+import {
+  CERTIFICATES,
+  EC,
+  LISTS,
+  type Made,
+  type MadeList,
+  PATHS,
+  type Path,
+  VALID_DAYS,
+} from "./chain-cases.ts";
 import { OpensslBench } from "./openssl-command.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
-const VALID_DAYS = 10;
-const AUTHORITY = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
-const USER = ["basicConstraints=CA:FALSE", "keyUsage=critical,digitalSignature"];
-
-interface Made {
-  readonly subject?: string;
-  /** Name of the issuer's files; its own key if absent. */
-  readonly issuer?: string;
-  readonly extensions: readonly string[];
-  readonly key?: readonly string[];
-  readonly digest?: string;
-}
-
-const EC = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
-const EC384 = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"];
-const RSA = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
-const RSA1024 = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"];
-
-/** Every certificate of the test, each after its issuer. */
-const CERTIFICATES: Readonly<Record<string, Made>> = {
-  root: { extensions: AUTHORITY },
-  "short-root": {
-    extensions: ["basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=keyCertSign"],
-  },
-  "other-root": { subject: "root", extensions: AUTHORITY },
-  "rsa-root": { extensions: AUTHORITY, key: RSA },
-  user: { issuer: "root", extensions: USER },
-  middle: { issuer: "root", extensions: AUTHORITY },
-  "middle-user": { issuer: "middle", extensions: USER },
-  "short-user": { issuer: "short-root", extensions: USER },
-  "short-middle": { issuer: "short-root", extensions: AUTHORITY },
-  "short-middle-user": { issuer: "short-middle", extensions: USER },
-  "user-user": { issuer: "user", extensions: USER },
-  "mute-middle": { issuer: "root", extensions: ["basicConstraints=CA:TRUE", "keyUsage=cRLSign"] },
-  "mute-middle-user": { issuer: "mute-middle", extensions: USER },
-  "odd-user": { issuer: "root", extensions: [...USER, "1.2.3.4=critical,ASN1:NULL"] },
-  "odd-harmless-user": { issuer: "root", extensions: [...USER, "1.2.3.4=ASN1:NULL"] },
-  "bound-middle": {
-    issuer: "root",
-    extensions: [...AUTHORITY, "nameConstraints=critical,permitted;DNS:example.com"],
-  },
-  "bound-middle-user": { issuer: "bound-middle", extensions: USER },
-  "sha1-user": { issuer: "root", extensions: USER, digest: "-sha1" },
-  "sha384-user": { issuer: "root", extensions: USER, digest: "-sha384" },
-  "p384-user": { issuer: "root", extensions: USER, key: EC384 },
-  "rsa-user": { issuer: "rsa-root", extensions: USER, key: RSA },
-  "weak-user": { issuer: "root", extensions: USER, key: RSA1024 },
-  "ed25519-user": { issuer: "root", extensions: USER, key: ["-algorithm", "ED25519"] },
-  "level-1": { issuer: "root", extensions: AUTHORITY },
-  "level-2": { issuer: "level-1", extensions: AUTHORITY },
-  "level-3": { issuer: "level-2", extensions: AUTHORITY },
-  "level-4": { issuer: "level-3", extensions: AUTHORITY },
-  "level-4-user": { issuer: "level-4", extensions: USER },
-  "level-5": { issuer: "level-4", extensions: AUTHORITY },
-  "level-5-user": { issuer: "level-5", extensions: USER },
-};
-
-interface Path {
-  readonly leaf: string;
-  readonly through?: readonly string[];
-  readonly anchor?: string;
-  readonly isValid: boolean;
-  /** Why we refuse what OpenSSL takes. */
-  readonly stricter?: string;
-}
-
-const LEVELS = ["level-1", "level-2", "level-3", "level-4"];
-const PATHS: readonly Path[] = [
-  { leaf: "user", isValid: true },
-  { leaf: "user", through: ["middle"], isValid: true },
-  { leaf: "user", anchor: "other-root", isValid: false },
-  { leaf: "middle-user", through: ["middle"], isValid: true },
-  { leaf: "middle-user", through: ["user", "middle"], isValid: true },
-  { leaf: "middle-user", isValid: false },
-  { leaf: "short-user", anchor: "short-root", isValid: true },
-  { leaf: "short-middle-user", through: ["short-middle"], anchor: "short-root", isValid: false },
-  { leaf: "user-user", through: ["user"], isValid: false },
-  { leaf: "mute-middle-user", through: ["mute-middle"], isValid: false },
-  { leaf: "odd-user", isValid: false },
-  { leaf: "odd-harmless-user", isValid: true },
-  { leaf: "bound-middle-user", through: ["bound-middle"], isValid: true },
-  { leaf: "sha1-user", isValid: false, stricter: "SHA-1" },
-  { leaf: "sha384-user", isValid: true },
-  { leaf: "p384-user", isValid: true },
-  { leaf: "rsa-user", anchor: "rsa-root", isValid: true },
-  { leaf: "weak-user", isValid: false, stricter: "RSA of 1024 bits" },
-  { leaf: "ed25519-user", isValid: false, stricter: "a key that we do not verify with" },
-  { leaf: "level-4-user", through: LEVELS, isValid: true },
-  {
-    leaf: "level-5-user",
-    through: [...LEVELS, "level-5"],
-    isValid: false,
-    stricter: `more than ${CHAIN_MAX_INTERMEDIATES} intermediates`,
-  },
-];
+const PURPOSES = { "tls-client": "sslclient", "tls-server": "sslserver" } as const;
 
 let bench: OpensslBench;
 let now: number;
 
 before(() => {
   bench = new OpensslBench();
-  const run = (args: readonly string[]): void => {
-    const { status, stderr } = bench.run(args);
-    assert.equal(status, 0, stderr);
-  };
   Object.entries(CERTIFICATES).forEach(([name, made], index) => {
-    run(["genpkey", ...(made.key ?? EC), "-out", `${name}.key`]);
-    run([
-      "req",
-      "-new",
-      "-key",
-      `${name}.key`,
-      "-subj",
-      `/CN=${made.subject ?? name}`,
-      "-out",
-      "csr",
-    ]);
-    bench.write("extensions", made.extensions.join("\n"));
-    const by = made.issuer
-      ? ["-CA", `${made.issuer}.pem`, "-CAkey", `${made.issuer}.key`]
-      : ["-signkey", `${name}.key`];
-    const dates = ["-days", String(VALID_DAYS), "-set_serial", String(index + 1)];
-    const options = ["-extfile", "extensions", made.digest ?? "-sha256", ...dates];
-    run(["x509", "-req", "-in", "csr", ...by, ...options, "-out", `${name}.pem`]);
+    makeCertificate(name, made, index + 1);
+  });
+  Object.entries(LISTS).forEach(([name, list]) => {
+    makeList(name, list);
   });
   now = Date.now() + 60_000;
 });
 after(() => bench.remove());
 
+function run(args: readonly string[]): void {
+  const { status, stderr } = bench.run(args);
+  assert.equal(status, 0, stderr);
+}
+
+function makeCertificate(name: string, made: Made, serial: number): void {
+  run(["genpkey", ...(made.key ?? EC), "-out", `${name}.key`]);
+  const subject = ["-subj", `/CN=${made.subject ?? name}`];
+  run(["req", "-new", "-key", `${name}.key`, ...subject, "-out", "csr"]);
+  bench.write("extensions", made.extensions.join("\n"));
+  const options = ["-in", "csr", "-extfile", "extensions", "-out", `${name}.pem`];
+  if (made.startsInDays !== undefined) {
+    const [from, until] = [made.startsInDays, made.startsInDays + (made.days ?? 0)].map(dateIn);
+    const dates = ["-startdate", String(from), "-enddate", String(until)];
+    run(["ca", ...authority(made.issuer ?? ""), "-notext", ...dates, ...options]);
+    return;
+  }
+  const by = made.issuer
+    ? ["-CA", `${made.issuer}.pem`, "-CAkey", `${made.issuer}.key`]
+    : ["-signkey", `${name}.key`];
+  const dates = ["-days", String(made.days ?? VALID_DAYS), "-set_serial", String(serial)];
+  run(["x509", "-req", ...by, made.digest ?? "-sha256", ...dates, ...options]);
+}
+
+function makeList(name: string, { issuer, revoked, days = VALID_DAYS }: MadeList): void {
+  const by = authority(issuer, name);
+  for (const leaf of revoked)
+    run(["ca", ...by, "-revoke", `${leaf}.pem`, "-crl_reason", "keyCompromise"]);
+  run(["ca", ...by, "-gencrl", "-crldays", String(days), "-out", `${name}.crl`]);
+}
+
+/** `openssl ca` with books of its own. */
+function authority(issuer: string, books = issuer): readonly string[] {
+  bench.write(`${books}.index`, "");
+  bench.write(`${books}.number`, "1000\n");
+  const lines = [
+    "[ca]",
+    "default_ca = here",
+    "[here]",
+    `database = ${books}.index`,
+    `crlnumber = ${books}.number`,
+    "serial = serial",
+    "rand_serial = yes",
+    `certificate = ${issuer}.pem`,
+    `private_key = ${issuer}.key`,
+    "new_certs_dir = .",
+    "default_md = sha256",
+    "policy = any",
+    "[any]",
+    "commonName = supplied",
+  ];
+  bench.write(`${books}.cnf`, lines.join("\n"));
+  return ["-config", `${books}.cnf`, "-batch"];
+}
+
+/** As `openssl ca` reads dates. */
+function dateIn(days: number): string {
+  const iso = new Date(Date.now() + days * DAY_MS).toISOString();
+  return iso.replaceAll(/[-:T]|\.\d+/g, "");
+}
+
 const derOf = (name: string): Buffer =>
   new X509Certificate(readFileSync(join(bench.directory, `${name}.pem`))).raw;
+
+function listOf(name: string) {
+  const args = ["crl", "-in", `${name}.crl`, "-outform", "DER"];
+  return decodeCrl(bench.run(args).stdout);
+}
 
 async function isAccepted(path: Path, at: number): Promise<boolean> {
   try {
@@ -148,6 +113,8 @@ async function isAccepted(path: Path, at: number): Promise<boolean> {
       intermediates: (path.through ?? []).map((name) => decodeCertificate(derOf(name))),
       anchors: [derOf(path.anchor ?? "root")],
       now: at,
+      ...(path.purpose === undefined ? {} : { purpose: path.purpose }),
+      ...(path.lists === undefined ? {} : { crls: path.lists.map(listOf) }),
     });
     return true;
   } catch (error) {
@@ -158,22 +125,32 @@ async function isAccepted(path: Path, at: number): Promise<boolean> {
 
 function isAcceptedByOpenssl(path: Path, at: number): boolean {
   const through = (path.through ?? []).flatMap((name) => ["-untrusted", `${name}.pem`]);
+  const purpose = path.purpose === undefined ? [] : ["-purpose", PURPOSES[path.purpose]];
+  const lists = (path.lists ?? []).flatMap((name) => ["-CRLfile", `${name}.crl`]);
+  const check = path.lists === undefined ? [] : [path.through ? "-crl_check_all" : "-crl_check"];
   const when = ["-attime", String(Math.floor(at / 1000)), "-auth_level", "0"];
   const anchor = ["-CAfile", `${path.anchor ?? "root"}.pem`];
-  return bench.run(["verify", ...when, ...anchor, ...through, `${path.leaf}.pem`]).status === 0;
+  const all = [...when, ...purpose, ...check, ...lists, ...anchor, ...through];
+  return bench.run(["verify", ...all, `${path.leaf}.pem`]).status === 0;
+}
+
+function titleOf(path: Path): string {
+  const chain = [path.leaf, ...(path.through ?? []), path.anchor ?? "root"].join(" < ");
+  const lists = path.lists === undefined ? "" : ` with ${path.lists.join(", ")}`;
+  const purpose = path.purpose === undefined ? "" : ` as ${path.purpose}`;
+  const days = path.afterDays === undefined ? "" : ` after ${path.afterDays} days`;
+  const why = path.stricter ?? path.because;
+  const verdict = path.isValid ? "valid" : "refused";
+  return `${chain}${purpose}${lists}${days}: ${verdict}${why ? `: ${why}` : ""}`;
 }
 
 describe("paths, beside OpenSSL's verdict", () => {
-  for (const path of PATHS) {
-    const by = ["", ...(path.through ?? []), path.anchor ?? "root"].join(" < ");
-    const verdict = path.isValid
-      ? "valid"
-      : `refused${path.stricter ? ` for ${path.stricter}` : ""}`;
-    test(`${path.leaf}${by}: ${verdict}`, async () => {
-      assert.equal(await isAccepted(path, now), path.isValid);
-      assert.equal(isAcceptedByOpenssl(path, now), path.isValid || path.stricter !== undefined);
+  for (const path of PATHS)
+    test(titleOf(path), async () => {
+      const at = now + (path.afterDays ?? 0) * DAY_MS;
+      assert.equal(await isAccepted(path, at), path.isValid);
+      assert.equal(isAcceptedByOpenssl(path, at), path.isValid || path.stricter !== undefined);
     });
-  }
 
   for (const days of [-1, VALID_DAYS + 1])
     test(`${days} days from now nothing is valid`, async () => {
@@ -192,5 +169,14 @@ describe("paths, beside OpenSSL's verdict", () => {
     const certificate = decodeCertificate(derOf("user"));
     const anchors = [derOf("other-root"), derOf("rsa-root"), derOf("root")];
     await verifyChain({ certificate, intermediates: [], anchors, now });
+  });
+
+  test("OpenSSL's list says number, reasons and dates", () => {
+    const list = listOf("root-list");
+    const { serial } = decodeCertificate(derOf("second-user"));
+    assert.equal(list.number, "1000");
+    assert.deepEqual([...list.revoked.keys()], [serial]);
+    assert.equal(list.revoked.get(serial)?.reason, 1);
+    assert.equal(list.nextUpdate - list.thisUpdate, VALID_DAYS * DAY_MS);
   });
 });
