@@ -12,7 +12,17 @@ import { appendHeader, type SipRequest } from "../../../protocol/sip/message.ts"
 import type { Arrival } from "../../../protocol/sip/transaction-events.ts";
 import { reply } from "../sip/sample.ts";
 import { ALICE, NOW } from "./call-fixture.ts";
-import { DAVE, FROM_ALICE, FROM_BILOXI, peerWith, request, SIP, trunk } from "./proxy-fixture.ts";
+import { CertificateDriver, sealedRegister } from "./certificate-fixture.ts";
+import {
+  DAVE,
+  FROM_ALICE,
+  FROM_BILOXI,
+  peerWith,
+  request,
+  SIP,
+  statusOf,
+  trunk,
+} from "./proxy-fixture.ts";
 
 const random = (size: number) => Buffer.alloc(size, 3);
 const GOOD: PeerCertificate = { fingerprint: "a".repeat(64), keyId: "b".repeat(64) };
@@ -134,4 +144,25 @@ test("a trunk whose certificate is out of service ends its dialogs, and that is 
   assert.equal(statusFor("INVITE", leg, biloxiWith(GOOD)), undefined);
   assert.equal(statusFor("INVITE", leg, biloxiWith(GONE)), 403);
   assert.equal(statusFor("BYE", leg, biloxiWith(GONE)), undefined);
+});
+
+test("through the core: a TLS identity counts as long as a registration of its key does", () => {
+  const driver = new CertificateDriver();
+  const shown: PeerCertificate = { keyId: "key-1", fingerprint: "issued before" };
+  driver.book.issued.add(shown.fingerprint);
+  const status = (certificate: PeerCertificate) => {
+    const question = request({ method: "OPTIONS", uri: "sip:atlanta.example.com" });
+    return statusOf(driver.receive(question, peerWith(FROM_ALICE, { certificate })));
+  };
+  assert.equal(status(shown), 407, "before there is a registration");
+  driver.register(sealedRegister({ expires: 60 }));
+  assert.equal(status(shown), 200);
+  driver.register(sealedRegister({ expires: 60 }));
+  assert.equal(status(shown), 200, "a refresh with the same key");
+  driver.now += 60_000;
+  assert.equal(status(shown), 407, "the registration is over");
+  const foreign = { ...shown, fingerprint: "another authority's" };
+  assert.equal(status(foreign), 200, "a certificate that we did not issue");
+  driver.book.revoked.add("key-1");
+  assert.equal(status(foreign), 407, "a key that is revoked");
 });
