@@ -28,6 +28,7 @@ describe("certificates of `keyhole ca init` and OpenSSL", () => {
   const purposes = {
     [`${HOST}.pem`]: ["sslserver", "sslclient", "smimesign"],
     "alice.pem": ["sslclient", "smimesign"],
+    "issuer.pem": ["any"],
   };
   for (const [file, accepted] of Object.entries(purposes))
     for (const purpose of accepted)
@@ -62,9 +63,23 @@ describe("certificates of `keyhole ca init` and OpenSSL", () => {
     assert.match(textOf("alice.pem"), /URI:sip:alice@atlanta\.example\.com/);
     assert.match(textOf("ca.pem"), /Certificate Sign, CRL Sign/);
     assert.match(textOf("ca.pem"), /CA:TRUE, pathlen:1/);
+    assert.match(textOf("issuer.pem"), /CA:TRUE, pathlen:0/);
+    assert.match(textOf(`${HOST}.pem`), /URI:sip:atlanta\.example\.com/);
   });
 
-  for (const name of ["ca", HOST, "alice", "order", "recorder", "archive", "ledger"])
+  test("the issuer's file is a chain: its own certificate, then the authority's", () => {
+    const args = ["storeutl", "-noout", "-text", "-certs", "issuer.pem"];
+    const subjects = bench
+      .run(args)
+      .stdout.toString()
+      .match(/Subject: .*/g);
+    assert.deepEqual(subjects, [
+      "Subject: CN = atlanta.example.com Keyhole issuer",
+      "Subject: CN = atlanta.example.com Keyhole CA",
+    ]);
+  });
+
+  for (const name of ["ca", "issuer", HOST, "alice", "order", "recorder", "archive", "ledger"])
     test(`${name}: private and public file belong together`, () => {
       const fromPrivate = bench.run(["pkey", "-in", `${name}.key`, "-pubout"]);
       assert.equal(fromPrivate.status, 0, fromPrivate.stderr);

@@ -73,6 +73,13 @@ describe("decodeTlv", () => {
     assert.throws(() => decodeTlv(nested(DER_MAX_DEPTH + 1)), isSyntax);
     const values = (count: number): Buffer =>
       encodeSequence(...Array.from({ length: count - 1 }, () => encodeTlv(TAG.null)));
+    const few = { maxBytes: 5, maxValues: 2 };
+    assert.doesNotThrow(() => decodeTlv(Buffer.from("3003020101", "hex"), few));
+    assert.throws(() => decodeTlv(Buffer.from("300402020101", "hex"), few), isSyntax);
+    assert.throws(
+      () => decodeTlv(Buffer.from("300405000500", "hex"), { ...few, maxBytes: 6 }),
+      isSyntax,
+    );
     assert.doesNotThrow(() => decodeTlv(values(DER_MAX_VALUES)));
     assert.throws(() => decodeTlv(values(DER_MAX_VALUES + 1)), isSyntax);
     const longest = encodeOctetString(Buffer.alloc(DER_MAX_BYTES - 5));
