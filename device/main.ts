@@ -98,8 +98,7 @@ async function call(target: string, options: CommonOptions): Promise<number> {
   if (sealed && !isKnown && registration === undefined)
     faults.push(missing("contact", `no certificate for ${target}: nothing can be sealed for him`));
   if (faults.length > 0) throw new ConfigError(options.config, faults);
-  const secrets = registration && loadRegistrarSecrets(options.config, config, registration);
-  const mode = { kind: "call", target, sealed, ...(secrets && { secrets }) } as const;
+  const mode = { kind: "call", target, sealed } as const;
   return run(config, mode, options, options.holdAfterPlay === undefined);
 }
 
@@ -135,10 +134,13 @@ async function run(
     ...(wireFile !== undefined && { wireFile }),
     ...(bodyFile !== undefined && { bodyFile }),
   };
+  const { registration } = config;
+  const secrets = registration && loadRegistrarSecrets(options.config, config, registration);
   const currentCredentials = (): Credentials => reloaded(options.config, config, credentials);
   const setting = {
     ...{ config, credentials, currentCredentials, mode, speech, hangUpAfterPlay, report },
     ...{ rtpPort: config.media?.rtpPort ?? 0, ...files },
+    ...(secrets && { secrets }),
   };
   // Heard from here on: whoever has seen us say that we listen may tell us to stop.
   const signals = watchStopSignals();

@@ -6,15 +6,18 @@ import { createHash } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
 import { createRequest, newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
+import { messageCSeq } from "../../protocol/sip/cseq.ts";
 import { serializeSipDate } from "../../protocol/sip/date.ts";
 import { serializeInspectionLabel } from "../../protocol/sip/inspection-label.ts";
 import {
   appendHeader,
+  headerRows,
   headerValue,
   type SipMessage,
   type SipRequest,
   type SipResponse,
 } from "../../protocol/sip/message.ts";
+import { messageAddress } from "../../protocol/sip/name-addr.ts";
 import { parseSipUri, serializeSipUri } from "../../protocol/sip/uri.ts";
 import type { Via } from "../../protocol/sip/via.ts";
 import type { CallParty } from "./call.ts";
@@ -49,6 +52,30 @@ export function createInvite(party: CallParty, target: string, now: Millis): Sip
     headers: [...dialogHeaders(party, now), ["Accept", ACCEPT]],
   });
 }
+
+/** The INVITE once more, after a challenge: of the same call, and the next in its order (RFC 3261 §22.2). */
+export function repeatInvite(party: CallParty, invite: SipRequest, now: Millis): SipRequest {
+  const { number } = messageCSeq(invite);
+  return createRequest({
+    method: "INVITE",
+    uri: invite.uri,
+    via: newVia(party),
+    from: messageAddress(invite, "From"),
+    to: messageAddress(invite, "To"),
+    callId: headerValue(invite, "Call-ID") ?? "",
+    cseq: number + 1,
+    headers: [...dialogHeaders(party, now), ["Accept", ACCEPT]],
+  });
+}
+
+/** With the credentials of another request: an ACK has those of its INVITE (RFC 3261 §22.1). */
+export const withCredentialsOf = (message: SipRequest, other: SipRequest): SipRequest =>
+  withRows(
+    message,
+    ["Authorization", "Proxy-Authorization"].flatMap((name) =>
+      headerRows(other, name).map(({ value }) => [name, value] as const),
+    ),
+  );
 
 /** The 200 to an INVITE, all but its body. */
 export const createAnswer = (

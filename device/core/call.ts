@@ -6,6 +6,7 @@
 import type { VerifiedEntity } from "../../protocol/body/signed-entity.ts";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import type { ProtocolErrorCode } from "../../protocol/errors.ts";
+import type { DigestClient } from "../../protocol/sip/digest-client.ts";
 import type { FlowId, SipTransport, Target } from "../../protocol/sip/flow.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import type { SignedHeader } from "../../protocol/sip/signed-headers.ts";
@@ -24,6 +25,8 @@ export interface CallParty {
   readonly port: number;
   readonly endpoint: VoiceEndpoint;
   readonly random: (size: number) => Buffer;
+  /** Answers those who ask for a password; absent: nobody is told one. */
+  readonly digest?: DigestClient;
 }
 
 /** Work on sealed bodies that a call asks for; each is answered by one `SealingResult`. */

@@ -14,6 +14,7 @@
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import { assertNever, isProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
+import { messageCSeq } from "../../protocol/sip/cseq.ts";
 import { dialogOfCaller } from "../../protocol/sip/dialog.ts";
 import {
   headerValue,
@@ -29,6 +30,7 @@ import {
   bodyKind,
   bodySha256,
   createInvite,
+  repeatInvite,
   withPlainBody,
   withSealedBody,
 } from "./call-messages.ts";
@@ -71,6 +73,9 @@ type State =
   | { readonly kind: "up"; readonly offered: Offered; readonly leg: DialogLeg }
   | { readonly kind: "over" };
 
+/** Of one call: challenges of proxies and of the callee, and stale nonces. */
+export const MAX_INVITES = 6;
+
 export class CallerCall {
   readonly #party: CallParty;
   readonly #setting: CallerSetting;
@@ -91,16 +96,9 @@ export class CallerCall {
   }
 
   start(now: Millis): readonly CallEffect[] {
-    const { target, sealedFor } = this.#setting;
-    const invite = createInvite(this.#party, target, now);
+    const invite = createInvite(this.#party, this.#setting.target, now);
     const voice = offerVoice(this.#party.endpoint, this.#party.random);
-    const ready: CallEffect = { kind: "media-ready", local: voice };
-    if (sealedFor === undefined)
-      return [ready, ...this.#send(withPlainBody(invite, voice.sdp), voice)];
-    this.#state = { kind: "sealing", invite, voice };
-    const sipfrag = signedHeaders(invite);
-    const task = { kind: "seal-offer", sipfrag, sdp: voice.sdp, callee: target } as const;
-    return [ready, effects.sealing(task)];
+    return [{ kind: "media-ready", local: voice }, ...this.#offer(invite, voice)];
   }
 
   handle(input: CallInput, now: Millis): readonly CallEffect[] {
@@ -112,13 +110,21 @@ export class CallerCall {
       case "sealing":
         return this.#whileSealing(state, input);
       case "calling":
-        return this.#whileCalling(state, input);
+        return this.#whileCalling(state, input, now);
       case "opening":
       case "up":
         return this.#inDialog(state, input, now);
       default:
         return assertNever(state);
     }
+  }
+
+  #offer(invite: SipRequest, voice: LocalVoice): readonly CallEffect[] {
+    const { target, sealedFor } = this.#setting;
+    if (sealedFor === undefined) return this.#send(withPlainBody(invite, voice.sdp), voice);
+    this.#state = { kind: "sealing", invite, voice };
+    const sipfrag = signedHeaders(invite);
+    return [effects.sealing({ kind: "seal-offer", sipfrag, sdp: voice.sdp, callee: target })];
   }
 
   #whileSealing(state: State & { kind: "sealing" }, input: CallInput): readonly CallEffect[] {
@@ -132,7 +138,8 @@ export class CallerCall {
     return this.#send(invite, state.voice, input.firstKey);
   }
 
-  #send(invite: SipRequest, voice: LocalVoice, firstKey?: FirstKey): readonly CallEffect[] {
+  #send(whole: SipRequest, voice: LocalVoice, firstKey?: FirstKey): readonly CallEffect[] {
+    const invite = this.#party.digest?.authorize(whole) ?? whole;
     const inviteKey = clientKey(invite);
     if (inviteKey === undefined) throw new TypeError("a request of ours has a branch");
     // The transaction keeps the body until it is answered; we do not need it again.
@@ -147,7 +154,11 @@ export class CallerCall {
     ];
   }
 
-  #whileCalling(state: State & { kind: "calling" }, input: CallInput): readonly CallEffect[] {
+  #whileCalling(
+    state: State & { kind: "calling" },
+    input: CallInput,
+    now: Millis,
+  ): readonly CallEffect[] {
     const { inviteKey } = state.offered;
     if (input.kind === "command" && input.verb === "hangup") {
       this.#state = { ...state, hungUp: true };
@@ -157,6 +168,7 @@ export class CallerCall {
       return this.#fail({ reason: "no answer from the network" });
     if (input.kind !== "response" || input.key !== inviteKey) return [];
     const { response } = input;
+    if (this.#mayProve(state, response)) return this.#offerAgain(state.offered, now);
     if (response.status >= 300) return this.#fail(refusalOf(response, state.hungUp));
     if (response.status >= 200) return this.#accepted(state, response);
     if (response.status < 180 || state.hasRung) return [];
@@ -164,12 +176,25 @@ export class CallerCall {
     return [effects.event({ event: "ringing" })];
   }
 
+  #mayProve({ offered, hungUp }: State & { kind: "calling" }, response: SipResponse): boolean {
+    const { digest } = this.#party;
+    if (digest === undefined || hungUp || ![401, 407].includes(response.status)) return false;
+    if (messageCSeq(offered.invite).number >= MAX_INVITES) return false;
+    return digest.challenged(offered.invite, response) === "again";
+  }
+
+  /** Signed and sealed anew: the signature covers CSeq and Date. */
+  #offerAgain({ invite, voice, firstKey }: Offered, now: Millis): readonly CallEffect[] {
+    firstKey?.cek.wipe();
+    return this.#offer(repeatInvite(this.#party, invite, now), voice);
+  }
+
   #accepted(state: State & { kind: "calling" }, response: SipResponse): readonly CallEffect[] {
     const { offered } = state;
     const leg = this.#legOf(offered, response);
     if (leg === undefined) return this.#fail({ reason: "the answer makes no dialog" });
     this.#state = { kind: "up", offered, leg };
-    const ack = leg.acknowledge(1);
+    const ack = leg.acknowledge(offered.invite);
     if (state.hungUp) return [ack, ...leg.hangUp({ reason: "cancelled" })];
     if (offered.firstKey === undefined) return [ack, ...this.#takePlain(offered, response, leg)];
     if (bodyKind(response) !== "sealed")
@@ -232,11 +257,11 @@ export class CallerCall {
     response: SipResponse,
   ): readonly CallEffect[] {
     if (response.status < 200 || response.status >= 300) return [];
-    if (leg.holds(response)) return [leg.acknowledge(1)];
+    if (leg.holds(response)) return [leg.acknowledge(offered.invite)];
     const other = this.#legOf(offered, response);
     if (other === undefined) return [];
     const bye = other.hangUp().filter(({ kind }) => kind === "transaction");
-    return [other.acknowledge(1), ...bye];
+    return [other.acknowledge(offered.invite), ...bye];
   }
 
   #legOf({ invite }: Offered, response: SipResponse): DialogLeg | undefined {

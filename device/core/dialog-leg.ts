@@ -10,6 +10,7 @@
  */
 import { isProtocolError } from "../../protocol/errors.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
+import { messageCSeq } from "../../protocol/sip/cseq.ts";
 import {
   ackInDialog,
   type Dialog,
@@ -19,6 +20,7 @@ import {
 } from "../../protocol/sip/dialog.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { nextHop } from "../../protocol/sip/next-hop.ts";
+import { isFinal } from "../../protocol/sip/transaction.ts";
 import { clientKey } from "../../protocol/sip/transaction-key.ts";
 import {
   type CallEffect,
@@ -29,7 +31,7 @@ import {
   type NextHop,
 } from "./call.ts";
 import type { CallEvent } from "./call-event.ts";
-import { ALLOW, newVia } from "./call-messages.ts";
+import { ALLOW, newVia, withCredentialsOf } from "./call-messages.ts";
 
 /** Why a call ends badly. */
 export interface CallFailure {
@@ -42,10 +44,15 @@ type State =
   | { readonly kind: "up" }
   | {
       readonly kind: "closing";
+      readonly bye: SipRequest;
       readonly byeKey: string;
       readonly failure: CallFailure | undefined;
+      readonly tries: number;
     }
   | { readonly kind: "over" };
+
+/** How often a goodbye is said, whoever asks for a password. */
+const MAX_BYES = 4;
 
 /** The last effects of every call. */
 export function endOfCall(event: CallEvent, outcome: CallOutcome): readonly CallEffect[] {
@@ -77,23 +84,29 @@ export class DialogLeg {
     return isInDialog(this.#dialog, message);
   }
 
-  /** Acknowledges a 2xx, each time it comes (RFC 3261 §13.2.2.4). */
-  acknowledge(inviteCSeq: number): CallEffect {
-    const ack = ackInDialog(this.#dialog, inviteCSeq, { via: newVia(this.#party) });
+  /** Acknowledges a 2xx to our INVITE, each time it comes (RFC 3261 §13.2.2.4). */
+  acknowledge(invite: SipRequest): CallEffect {
+    const { number } = messageCSeq(invite);
+    const bare = ackInDialog(this.#dialog, number, { via: newVia(this.#party) });
+    const ack = withCredentialsOf(bare, invite);
     return effects.send({ kind: "send", message: ack, to: this.#hopOf(ack) });
   }
 
   /** Says goodbye; with `failure` the call ends as failed, however the BYE is answered. */
   hangUp(failure?: CallFailure): readonly CallEffect[] {
     if (this.#state.kind !== "up") return [];
+    return [{ kind: "media-leave" }, this.#sendBye(failure, 1)];
+  }
+
+  #sendBye(failure: CallFailure | undefined, tries: number): CallEffect {
     const via = newVia(this.#party);
-    const { dialog, request } = requestInDialog(this.#dialog, { method: "BYE", via });
-    const byeKey = clientKey(request);
+    const next = requestInDialog(this.#dialog, { method: "BYE", via });
+    const bye = this.#party.digest?.authorize(next.request) ?? next.request;
+    const byeKey = clientKey(bye);
     if (byeKey === undefined) throw new TypeError("a request of ours has a branch");
-    this.#dialog = dialog;
-    this.#state = { kind: "closing", byeKey, failure };
-    const bye = effects.send({ kind: "request", request, to: this.#hopOf(request) });
-    return [{ kind: "media-leave" }, bye];
+    this.#dialog = next.dialog;
+    this.#state = { kind: "closing", bye, byeKey, failure, tries };
+    return effects.send({ kind: "request", request: bye, to: this.#hopOf(bye) });
   }
 
   handle(input: CallInput): readonly CallEffect[] {
@@ -101,7 +114,7 @@ export class DialogLeg {
       case "request":
         return this.#receive(input.key, input.request);
       case "response":
-        return input.response.status < 200 ? [] : this.#byeDone(input.key, input.response.status);
+        return isFinal(input.response) ? this.#byeAnswered(input.key, input.response) : [];
       case "transaction-failed":
         return this.#byeDone(input.key, 408);
       case "flow-closed":
@@ -149,6 +162,15 @@ export class DialogLeg {
     this.#state = { kind: "over" };
     if (failure !== undefined) return failureOfCall(failure);
     return endOfCall({ event: "ended", reason: "peer-hung-up", status: 200 }, "well");
+  }
+
+  #byeAnswered(key: string, response: SipResponse): readonly CallEffect[] {
+    const state = this.#state;
+    const isChallenge = response.status === 401 || response.status === 407;
+    if (isChallenge && state.kind === "closing" && state.byeKey === key && state.tries < MAX_BYES)
+      if (this.#party.digest?.challenged(state.bye, response) === "again")
+        return [this.#sendBye(state.failure, state.tries + 1)];
+    return this.#byeDone(key, response.status);
   }
 
   #byeDone(key: string, status: number): readonly CallEffect[] {

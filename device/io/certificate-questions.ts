@@ -3,7 +3,6 @@
  * OpenSSL's random octets.
  */
 import { randomBytes } from "node:crypto";
-import { DigestClient } from "../../protocol/sip/digest-client.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
 import type {
   QueryEffect,
@@ -13,7 +12,7 @@ import type {
 } from "../core/certificate-query.ts";
 import type { OwnContact } from "../core/registration-port.ts";
 import type { Credentials } from "./credentials.ts";
-import type { RegistrarSecrets } from "./registrar-secrets.ts";
+import { digestOf, type RegistrarSecrets } from "./registrar-secrets.ts";
 import { signQuestion, verifyQuestionAnswer } from "./registration-desk.ts";
 
 export interface QuestionsSetting {
@@ -42,13 +41,9 @@ export class CertificateQuestions {
     const { aor, nextHop, secrets, feed } = this.#setting;
     const answered = Promise.withResolvers<QueryOutcome>();
     this.#answered = answered.resolve;
-    const { username, password, controllerHost } = secrets ?? {};
-    const digest =
-      username !== undefined && password !== undefined
-        ? new DigestClient({ username, password, random: randomBytes })
-        : undefined;
+    const digest = digestOf(secrets);
     const setting = { aor, target, nextHop, end: own, contact: own.uri, random: randomBytes };
-    feed({ kind: "ask", setting: { ...setting, controllerHost, digest } });
+    feed({ kind: "ask", setting: { ...setting, controllerHost: secrets?.controllerHost, digest } });
     return answered.promise;
   }
 

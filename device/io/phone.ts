@@ -21,7 +21,7 @@ import { CertificateQuestions } from "./certificate-questions.ts";
 import { tellOutcome } from "./certificate-run.ts";
 import type { Credentials } from "./credentials.ts";
 import { OwnLocation } from "./own-location.ts";
-import type { RegistrarSecrets } from "./registrar-secrets.ts";
+import { digestOf, type RegistrarSecrets } from "./registrar-secrets.ts";
 import { performSealing } from "./sealing-desk.ts";
 import { Signalling } from "./signalling.ts";
 import { VoicePorts } from "./voice-ports.ts";
@@ -31,8 +31,6 @@ export type PhoneMode =
       readonly kind: "call";
       readonly target: string;
       readonly sealed: boolean;
-      /** What the controllers may ask us for when we ask them for certificates. */
-      readonly secrets?: RegistrarSecrets;
     }
   | {
       readonly kind: "answer";
@@ -48,6 +46,8 @@ export interface PhoneOptions {
   readonly credentials: Credentials;
   /** What they are by now: a registration may have been refreshed meanwhile. */
   readonly currentCredentials: () => Credentials;
+  /** What our controller may ask us for. */
+  readonly secrets?: RegistrarSecrets;
   readonly mode: PhoneMode;
   /** What we say, mu-law. */
   readonly speech: Buffer;
@@ -132,8 +132,8 @@ export class Phone {
     this.#ports.close();
   }
 
-  async #call({ target, sealed, secrets }: PhoneMode & { kind: "call" }): Promise<void> {
-    const { config, credentials } = this.#options;
+  async #call({ target, sealed }: PhoneMode & { kind: "call" }): Promise<void> {
+    const { config, credentials, secrets } = this.#options;
     const { outbound, aor } = config;
     if (outbound === undefined) throw new TypeError("a call needs an outbound hop");
     const { serverName, ...hop } = outbound;
@@ -182,12 +182,14 @@ export class Phone {
   }
 
   #party(end: Pick<CallParty, "transport" | "host" | "port">): CallParty {
-    const { config, rtpPort } = this.#options;
+    const { config, rtpPort, secrets } = this.#options;
     const { aor, address } = config;
     const { transport, host, port } = end;
+    const digest = digestOf(secrets);
     return {
       ...{ aor, transport, host, port, random: randomBytes },
       endpoint: { address, rtpPort },
+      ...(digest && { digest }),
     };
   }
 

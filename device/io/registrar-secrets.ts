@@ -2,10 +2,12 @@
  * What a registration is authenticated and sealed with: password, and the key of the controller or
  * one shared with it. Touches the files that the configuration names, once, at start.
  */
+import { randomBytes } from "node:crypto";
 import type { RegistrationRecipient } from "../../protocol/body/registration-body.ts";
 import { decodeCertificate } from "../../protocol/pki/certificate.ts";
 import { Secret } from "../../protocol/secret.ts";
 import { digestHa1 } from "../../protocol/sip/digest.ts";
+import { DigestClient } from "../../protocol/sip/digest-client.ts";
 import { octetText } from "../../protocol/sip/message.ts";
 import { addressOfRecord, parseSipUri, unescapeUri } from "../../protocol/sip/uri.ts";
 import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
@@ -19,6 +21,15 @@ export interface RegistrarSecrets {
   /** The DNS name of the controller that is to open the body. */
   readonly controllerHost: string;
 }
+
+/** Answers who asks for the password, if there is one. */
+export const digestOf = (secrets: RegistrarSecrets | undefined): DigestClient | undefined =>
+  secrets?.password &&
+  new DigestClient({
+    username: secrets.username,
+    password: secrets.password,
+    random: randomBytes,
+  });
 
 const SHARED_KEY = /^(?:[\da-f]{32}|[\da-f]{64})$/i;
 

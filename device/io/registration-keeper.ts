@@ -3,7 +3,6 @@
  * tells the user. Touches the store, and what the desk and the signalling touch.
  */
 import { randomBytes, randomUUID } from "node:crypto";
-import { DigestClient } from "../../protocol/sip/digest-client.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
 import type { DeviceConfig, RegistrationConfig } from "../config.ts";
 import type { PhoneEvent } from "../core/phone-event.ts";
@@ -17,7 +16,7 @@ import type {
 import type { RegistrationRecord } from "../core/registration-record.ts";
 import { reasonOf } from "./fault-reason.ts";
 import type { OwnLocation } from "./own-location.ts";
-import type { RegistrarSecrets } from "./registrar-secrets.ts";
+import { digestOf, type RegistrarSecrets } from "./registrar-secrets.ts";
 import { type ClaimPlan, RegistrationDesk } from "./registration-desk.ts";
 import { writeRegistration } from "./registration-store.ts";
 import type { Trust } from "./trust.ts";
@@ -71,9 +70,9 @@ export class RegistrationKeeper {
   /** For the machine whose effects come here. */
   get setting(): RegistrationSetting {
     const { config, registration, nextHop, secrets, once } = this.#options;
-    const { username, password, controllerHost } = secrets;
+    const { controllerHost } = secrets;
     const { profile, expiresS } = registration;
-    const digest = password && new DigestClient({ username, password, random: randomBytes });
+    const digest = digestOf(secrets);
     return {
       ...{ aor: config.aor, instance: this.#instance, nextHop, transport: nextHop.transport },
       ...{ profile, expiresS, controllerHost, digest, once, random: randomBytes },
