@@ -12,6 +12,7 @@ import {
   type UserAgentInput,
 } from "../../../device/core/user-agent.ts";
 import { Secret } from "../../../protocol/secret.ts";
+import type { DigestClient } from "../../../protocol/sip/digest-client.ts";
 import type { Peer } from "../../../protocol/sip/flow.ts";
 import type { SipMessage } from "../../../protocol/sip/message.ts";
 import { serializeMessage } from "../../../protocol/sip/serialize-message.ts";
@@ -34,6 +35,8 @@ export interface WorldOptions {
   readonly callee?: CalleeSetting;
   readonly tamper?: Tamper;
   readonly tamperResult?: TamperResult;
+  /** Alice's answer to who asks for a password. */
+  readonly digest?: DigestClient;
   /** False: sealing tasks wait until `sealNow`. */
   readonly sealAtOnce?: boolean;
 }
@@ -147,6 +150,7 @@ export class World {
       ...{ aor: AORS[name], transport: "tcp" as const, host, port: 5060 },
       ...{ endpoint: { address: host, rtpPort } },
       random: (size: number) => Buffer.alloc(size, this.#octet++),
+      ...(name === "alice" && this.#options.digest && { digest: this.#options.digest }),
     };
     return new UserAgent({ party, ...(callee && { callee }) });
   }
