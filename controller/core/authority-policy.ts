@@ -18,7 +18,7 @@ export interface AuthorityDirectory {
     readonly der?: string;
   }): boolean;
   /** True for a certificate that was issued here, for a registration. */
-  hasIssued?(fingerprint: string): boolean;
+  hasIssued(fingerprint: string): boolean;
 }
 
 export interface AuthorityPolicy {

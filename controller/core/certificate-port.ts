@@ -1,6 +1,6 @@
 /**
  * What the core asks of the certificate desk, which has the keys, and what it hears from it. Pure.
- * The desk opens, verifies and signs; what is allowed is decided here.
+ * The desk opens, verifies and signs; what is allowed is decided in the core.
  *
  * ```text
  *   sealed REGISTER ──open-registration──▶ desk ──registration-opened──▶ judged, nothing changed
@@ -120,7 +120,7 @@ export type CertificateEffect =
       readonly request: SipRequest;
       /** Whose secrets may have sealed it. */
       readonly aor: string;
-      /** A label names us: without one no password is tried. */
+      /** Passwords may be tried: a label names us, and not too many were guessed before. */
       readonly labelled: boolean;
       /** Address that it came from, so that none keeps the desk to itself. */
       readonly source: string;

@@ -6,7 +6,8 @@
  *   transactions ──deliver-*──▶ triage ─▶ calls ──inspect──▶ body inspector
  *        ▲                        │         │ ──put, close──▶ order sealer, agent client
  *        │                        ▼         ▼
- *        └──transaction──────── forwards, registrar ──store-*──▶ database
+ *        └──transaction──────── forwards, registrations ──store-*──▶ database
+ *                                 certificates ──open-*, certify, verify-*, sign-*──▶ desks
  * ```
  */
 import { assertNever } from "../../protocol/errors.ts";

@@ -95,7 +95,7 @@ export class Registrations {
     if (authority === undefined) return true;
     const { directory } = authority;
     if (directory.isRevoked({ keyId, fingerprint })) return false;
-    if (directory.hasIssued?.(fingerprint) !== true) return true;
+    if (!directory.hasIssued(fingerprint)) return true;
     return this.#registrar
       .usersOfKey(keyId)
       .flatMap((aor) => this.lookup(aor, now))
