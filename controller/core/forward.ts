@@ -21,16 +21,16 @@ export interface Leaving {
   readonly from: Neighbour;
   /** Who gets it. */
   readonly to: Neighbour;
-  readonly uri?: string;
+  readonly uri?: string | undefined;
   /** Route values to put on top. */
   readonly path?: readonly string[];
   /** Whether the requests of its dialog are to come by here as well. */
   readonly recordRoute: boolean;
   /** By which transport it leaves, where that is not the one that its dialog goes on with. */
-  readonly over?: Neighbour["transport"];
+  readonly over?: Neighbour["transport"] | undefined;
   /** Rows of other names than credentials that end here, and rows that begin. */
-  readonly isWithheld?: (canonical: string) => boolean;
-  readonly added?: readonly HeaderRow[];
+  readonly isWithheld?: ((canonical: string) => boolean) | undefined;
+  readonly added?: readonly HeaderRow[] | undefined;
 }
 
 /** The request for the next hop; undefined if no listener of ours has the transport it needs. */
@@ -47,13 +47,13 @@ export function leavingRequest(leaving: Leaving): SipRequest | undefined {
     (name === "proxy-authorization" && isOurs(value, neighbourhood)) || isWithheld?.(name) === true;
   return forwardRequest(request, {
     via,
+    uri,
+    routes: path,
+    recordRoutes: leaving.recordRoute
+      ? routesBack([request.uri, uri ?? ""], incoming, outgoing)
+      : undefined,
     isDropped,
-    ...(uri === undefined ? undefined : { uri }),
-    ...(path === undefined || path.length === 0 ? undefined : { routes: path }),
-    ...(leaving.recordRoute
-      ? { recordRoutes: routesBack([request.uri, uri ?? ""], incoming, outgoing) }
-      : undefined),
-    ...(added === undefined ? undefined : { added }),
+    added,
   });
 }
 

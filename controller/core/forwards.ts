@@ -304,17 +304,20 @@ export class Forwards<Owner> {
   ): readonly ForwardEffect<Owner>[] | undefined {
     const { request, received, from, recordRoute, sender } = forward.forwarding;
     const { random, neighbourhood } = this.#setting;
+    const change = amendment(request, sender, hop.whom);
+    const { isWithheld, added } = withBreadth(change, forward.breadths[branch]);
     const leaving = leavingRequest({
       request,
       neighbourhood: neighbourhood(),
       random,
       from,
       to: hop.toward,
+      uri: hop.uri,
       path: hop.path,
       recordRoute,
-      ...(hop.uri === undefined ? undefined : { uri: hop.uri }),
-      ...(insteadOfUdp ? { over: "tcp" } : undefined),
-      ...withBreadth(amendment(request, sender, hop.whom), forward.breadths[branch]),
+      over: insteadOfUdp ? "tcp" : undefined,
+      isWithheld,
+      added,
     });
     const key = leaving === undefined ? undefined : clientKey(leaving);
     if (leaving === undefined || key === undefined) return undefined;

@@ -54,9 +54,11 @@ export const ownVia = (
   host: string,
   port: number | undefined,
   branch: string,
-): Via => ({
-  transport: transport.toUpperCase(),
-  host,
-  ...(port === undefined ? {} : { port }),
-  params: [{ name: "branch", value: branch }, { name: "rport" }],
-});
+): Via => {
+  const via = {
+    transport: transport.toUpperCase(),
+    host,
+    params: [{ name: "branch", value: branch }, { name: "rport" }],
+  };
+  return port === undefined ? via : { ...via, port };
+};

@@ -32,9 +32,10 @@ export function nextHop(request: Pick<SipRequest, "uri" | "headers">): Target {
 export function uriTarget(text: string): Target {
   const uri = parseSipUri(text);
   const transport = transportOf(uri);
-  const address = (uriParam(uri, "maddr") ?? uri.host).replace(/^\[(.*)\]$/, "$1");
-  const port = uri.port ?? DEFAULT_PORTS[transport];
-  return { transport, address, port, ...(transport === "tls" ? { serverName: uri.host } : {}) };
+  const host = uriParam(uri, "maddr") ?? uri.host;
+  const address = host.startsWith("[") ? host.replace(/^\[(.*)\]$/, "$1") : host;
+  const target = { transport, address, port: uri.port ?? DEFAULT_PORTS[transport] };
+  return transport === "tls" ? { ...target, serverName: uri.host } : target;
 }
 
 function transportOf(uri: SipUri): SipTransport {

@@ -21,7 +21,7 @@ export interface MessageHead {
 }
 
 const CRLF = "\r\n";
-const HEAD_END = "\r\n\r\n";
+const HEAD_END = Buffer.from("\r\n\r\n");
 const SPACE = 0x20;
 const STATUS_LINE = /^SIP\/(\d+\.\d+) (\d{3})(?: (.*))?$/i;
 const REQUEST_LINE = /^(\S+) (\S+) SIP\/(\d+\.\d+)$/i;
@@ -37,7 +37,7 @@ export function parseMessage(octets: Uint8Array): SipMessage {
   if (input.length > MAX_MESSAGE_BYTES) throw new ProtocolError("ERR_SIP_LIMIT", "message");
   let start = 0;
   while (input[start] === 0x0d && input[start + 1] === 0x0a) start += 2;
-  const headEnd = input.indexOf(HEAD_END, start, "latin1");
+  const headEnd = input.indexOf(HEAD_END, start);
   if (headEnd < 0) throw new ProtocolError("ERR_SIP_SYNTAX", "no end of headers");
   const head = parseHeadText(input.toString("latin1", start, headEnd));
   const bodyStart = headEnd + HEAD_END.length;

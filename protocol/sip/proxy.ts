@@ -94,15 +94,15 @@ export interface Forwarding {
   /** Ours, with a branch of its own (`proxyBranch`). */
   readonly via: Via;
   /** The new Request-URI, where the target is another. */
-  readonly uri?: string;
+  readonly uri?: string | undefined;
   /** Record-Route values to add, topmost first (`recordRoutes`). */
-  readonly recordRoutes?: readonly string[];
+  readonly recordRoutes?: readonly string[] | undefined;
   /** Route values to add, topmost first: the Path of a registered contact (RFC 3327 §5.3). */
-  readonly routes?: readonly string[];
+  readonly routes?: readonly string[] | undefined;
   /** Rows that end here, by their canonical name: our own credentials, identities not to be told. */
   readonly isDropped?: (canonical: string, value: string) => boolean;
   /** Rows to add at the end. */
-  readonly added?: readonly HeaderRow[];
+  readonly added?: readonly HeaderRow[] | undefined;
 }
 
 /** The request as it leaves for the next hop (§16.6 items 1-4, 6, 8), made in one pass. */
@@ -129,14 +129,23 @@ export function forwardRequest(request: SipRequest, forwarding: Forwarding): Sip
   }
   if (!hasHops) headers.push({ name: "Max-Forwards", value: String(DEFAULT_MAX_FORWARDS) });
   if (added.length > 0) headers.push(...added);
-  const inserts = [
-    { at: recordAt < 0 ? afterVia : recordAt, name: "Record-Route", values: recordRoutes },
-    { at: routeAt < 0 ? afterVia : routeAt, name: "Route", values: routes },
-  ].sort((one, other) => other.at - one.at);
-  for (const { at, name, values } of inserts)
-    if (values.length > 0) headers.splice(at, 0, ...values.map((value) => ({ name, value })));
+  const recordPlace = recordAt < 0 ? afterVia : recordAt;
+  const routePlace = routeAt < 0 ? afterVia : routeAt;
+  // The later place first, so that the other one stays where it is.
+  if (routePlace > recordPlace) insertRows(headers, routePlace, "Route", routes);
+  insertRows(headers, recordPlace, "Record-Route", recordRoutes);
+  if (routePlace <= recordPlace) insertRows(headers, routePlace, "Route", routes);
   const made = { ...request, uri: uri ?? request.uri, headers };
   return routeAt < 0 && routes.length === 0 ? made : doStrictRouting(made);
+}
+
+function insertRows(
+  headers: HeaderRow[],
+  at: number,
+  name: string,
+  values: readonly string[],
+): void {
+  if (values.length > 0) headers.splice(at, 0, ...values.map((value) => ({ name, value })));
 }
 
 const NONE: readonly string[] = [];

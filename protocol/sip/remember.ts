@@ -4,16 +4,18 @@
  * text gives the same value, which therefore nobody may change.
  *
  * A table with one place for many texts, and no map: V8 makes every string that a map is asked for
- * unique in its heap, which costs as much as to parse it.
+ * unique in its heap, which costs as much as to parse it. A remembered text is a piece of the head
+ * that it came in, and keeps that: so few are remembered that heads of the greatest size do no harm.
  */
 
 /** Texts remembered at most: a power of two. */
-export const REMEMBERED_TEXTS = 512;
+export const REMEMBERED_TEXTS = 256;
 /** Longer texts are parsed each time. */
 export const REMEMBERED_CHARACTERS = 256;
 
 interface Memory<T> {
-  readonly text: string;
+  /** The very string that was asked for last: to see that it is that one again costs nothing. */
+  text: string;
   readonly value: T;
 }
 
@@ -24,11 +26,12 @@ export function remembering<T extends object>(parse: (text: string) => T): (text
     if (text.length > REMEMBERED_CHARACTERS) return parse(text);
     const place = placeOf(text);
     const known = memories[place];
-    if (known?.text === text) return known.value;
-    // A piece of a string keeps the whole alive: what is remembered must not keep a head.
-    const own = ` ${text}`.slice(1);
-    const value = parse(own);
-    memories[place] = { text: own, value };
+    if (known !== undefined && known.text === text) {
+      known.text = text;
+      return known.value;
+    }
+    const value = parse(text);
+    memories[place] = { text, value };
     return value;
   };
 }

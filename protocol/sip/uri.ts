@@ -75,11 +75,9 @@ function readSipUri(text: string): SipUri {
   const headers = query < 0 ? undefined : text.slice(query + 1);
   if (headers !== undefined && !HEADERS.test(headers))
     throw new ProtocolError("ERR_SIP_SYNTAX", "headers of a SIP URI");
-  return {
+  const uri: Unfinished<SipUri> = {
     scheme: start === 5 ? "sips" : "sip",
-    ...(at < 0 ? undefined : parseUserinfo(text.slice(start, at))),
     host: host.charCodeAt(0) === BRACKET ? host.slice(1, -1) : host,
-    ...(hostEnd === paramsStart ? undefined : { port: readPort(text.slice(hostEnd, paramsStart)) }),
     params:
       paramsStart === end
         ? NO_PARAMS
@@ -87,9 +85,15 @@ function readSipUri(text: string): SipUri {
             .slice(paramsStart + 1, end)
             .split(";")
             .map(parseUriParam),
-    ...(headers === undefined ? undefined : { headers }),
   };
+  if (at >= 0) readUserinfo(text.slice(start, at), uri);
+  if (hostEnd < paramsStart) uri.port = readPort(text.slice(hostEnd, paramsStart));
+  if (headers !== undefined) uri.headers = headers;
+  return uri;
 }
+
+/** What is filled in as it is read. */
+type Unfinished<T> = { -readonly [Key in keyof T]: T[Key] };
 
 function endOfHost(text: string, from: number): number {
   if (text.charCodeAt(from) === BRACKET) return text.indexOf("]", from) + 1;
@@ -106,13 +110,14 @@ function readPort(text: string): number {
   return parsePort(text.slice(1));
 }
 
-function parseUserinfo(text: string): { user: string; password?: string } {
+function readUserinfo(text: string, uri: Unfinished<SipUri>): void {
   const colon = text.indexOf(":");
   const user = colon < 0 ? text : text.slice(0, colon);
   const password = colon < 0 ? undefined : text.slice(colon + 1);
   if (!USER.test(user) || (password !== undefined && !PASSWORD.test(password)))
     throw new ProtocolError("ERR_SIP_SYNTAX", "user of a SIP URI");
-  return password === undefined ? { user } : { user, password };
+  uri.user = user;
+  if (password !== undefined) uri.password = password;
 }
 
 function parseUriParam(text: string): Param {
@@ -141,9 +146,11 @@ export function serializeHostPort(host: string, port?: number): string {
 
 /** Undoes `%hh`; octets come one a character. */
 export const unescapeUri = (text: string): string =>
-  text.replace(/%([\da-f]{2})/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
+  text.includes("%")
+    ? text.replace(/%([\da-f]{2})/gi, (_, hex: string) =>
+        String.fromCharCode(Number.parseInt(hex, 16)),
+      )
+    : text;
 
 /** A URI parameter by name, escapes and case aside; a flag gives "". */
 export function uriParam(uri: SipUri, name: string): string | undefined {

@@ -46,12 +46,12 @@ function readVia(text: string): Via {
   const host = hostEnd < 0 ? sentBy : trimLws(sentBy.slice(0, hostEnd));
   const port = hostEnd < 0 ? "" : trimLws(sentBy.slice(hostEnd));
   if (!isHost(host)) throw new ProtocolError("ERR_SIP_SYNTAX", "sent-by of a Via");
-  return {
+  const via = {
     transport: transport.toUpperCase(),
     host: host.startsWith("[") ? host.slice(1, -1) : host,
-    ...(port === "" ? undefined : { port: readPort(port) }),
     params: parseParams(text.slice(end)),
   };
+  return port === "" ? via : { ...via, port: readPort(port) };
 }
 
 function readPort(text: string): number {
