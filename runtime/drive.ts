@@ -35,11 +35,13 @@ export function drive<Input, Effect>(
 
   const feed = (input: Input | Tick): void => {
     if (stopped) return;
-    waiting.push(input);
-    if (running) return;
+    if (running) {
+      waiting.push(input);
+      return;
+    }
     running = true;
     try {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      for (let next: Input | Tick | undefined = input; next !== undefined; next = waiting.shift())
         for (const effect of machine.handle(next, clock())) perform(effect);
     } finally {
       running = false;

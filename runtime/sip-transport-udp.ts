@@ -1,8 +1,8 @@
 /**
  * SIP over UDP (RFC 3261 §18, RFC 3581, RFC 5626 §3.5). Touches datagram sockets.
  *
- * A flow is a socket of ours and the far address and port, all of which its name says: nothing is
- * remembered of whoever sends, and an answer leaves from the socket its question came to. Flow
+ * A flow is a socket of ours and the far address and port, all of which its name says: nothing need
+ * be remembered of whoever sends, and an answer leaves from the socket its question came to. Flow
  * names are `udp/SOCKET/PORT/ADDRESS`. Sending resolves no names unless a target holds one.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
@@ -13,6 +13,7 @@ import type { SipMessage } from "../protocol/sip/message.ts";
 import { serializeMessage } from "../protocol/sip/serialize-message.ts";
 import { answerBinding, isStun } from "../protocol/sip/stun-binding.ts";
 import type { CarrierSetting, Settle } from "./sip-transport-carrier.ts";
+import { RecentPeers } from "./sip-transport-peers.ts";
 import { QueueProbe } from "./sip-transport-queue-probe.ts";
 
 interface OwnSocket {
@@ -24,6 +25,7 @@ interface OwnSocket {
   readonly index: number;
   /** Of a socket that listens; others wait for nothing but answers. */
   probe: QueueProbe | undefined;
+  readonly peers: RecentPeers;
   port: number;
 }
 
@@ -157,6 +159,10 @@ export class DatagramTransport {
       isWildcard,
       index: this.#sockets.length,
       probe: undefined,
+      peers: new RecentPeers((far, farPort) => ({
+        flow: flowName(own.index, far, farPort),
+        peer: peerAt(own, far, farPort),
+      })),
       port,
     };
     this.#sockets.push(own);
@@ -189,7 +195,10 @@ export class DatagramTransport {
     else if (item.kind === "malformed") {
       counters.malformed += 1;
       if (item.answer !== undefined) own.socket.send(serializeMessage(item.answer), port, address);
-    } else onMessage(item, flowName(own.index, address, port), peerAt(own, address, port));
+    } else {
+      const { flow, peer } = own.peers.at(address, port);
+      onMessage(item, flow, peer);
+    }
   }
 
   #answerStun({ socket }: OwnSocket, octets: Buffer, address: string, port: number): void {
