@@ -176,5 +176,4 @@ export const told = (effects: readonly ControllerEffect[] | undefined): string[]
 export const statuses = (effects: readonly ControllerEffect[] | undefined): number[] =>
   responsesOf(effects ?? []).map(({ response }) => response.status);
 
-export const CAROL = "sip:carol@atlanta.example.com";
 export const usersWithout = (aor: string) => USERS.filter((each) => each.aor !== aor);
