@@ -14,6 +14,3 @@ export const REVOCATION_REASONS = {
 } as const;
 
 export type RevocationReason = keyof typeof REVOCATION_REASONS;
-
-export const isRevocationReason = (text: string): text is RevocationReason =>
-  Object.hasOwn(REVOCATION_REASONS, text);
