@@ -18,7 +18,7 @@ import { Phone, type PhoneMode, type PhoneOptions } from "./io/phone.ts";
 import { loadRegistrarSecrets } from "./io/registrar-secrets.ts";
 import { watchStopSignals } from "./io/stop-signals.ts";
 import { createReporter, eventForm, listenToUser } from "./io/terminal.ts";
-import { addCertificateCommand, addRegisterCommand } from "./register-command.ts";
+import { addCertificateCommand, addRegisterCommand, registrarOf } from "./register-command.ts";
 
 interface CommonOptions {
   readonly config: string;
@@ -36,6 +36,7 @@ interface AnswerOptions extends CommonOptions {
   readonly auto?: true;
   readonly answerDelay?: number;
   readonly once?: true;
+  readonly register?: true;
 }
 
 const SIP_AOR = /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/;
@@ -63,6 +64,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--hangup-after-play", "hang up when both sides have played")
     .addOption(new Option("--hold-after-play", "the default").hideHelp())
     .option("--once", "end also after a call that was refused")
+    .option("--register", "be registered meanwhile, as [registration] says")
     .action(async (options: AnswerOptions) => done(await answer(options)));
   addRegisterCommand(program, done);
   addCertificateCommand(program, done);
@@ -121,7 +123,7 @@ async function answer(options: AnswerOptions): Promise<number> {
 async function run(
   config: DeviceConfig,
   mode: PhoneMode,
-  options: CommonOptions,
+  options: CommonOptions & Pick<AnswerOptions, "register">,
   hangUpAfterPlay: boolean,
 ): Promise<number> {
   const speech = readSpeech(options.play);
@@ -136,11 +138,13 @@ async function run(
   };
   const { registration } = config;
   const secrets = registration && loadRegistrarSecrets(options.config, config, registration);
+  const registrar = options.register && registrarOf(options.config, config);
   const currentCredentials = (): Credentials => reloaded(options.config, config, credentials);
   const setting = {
     ...{ config, credentials, currentCredentials, mode, speech, hangUpAfterPlay, report },
     ...{ rtpPort: config.media?.rtpPort ?? 0, ...files },
     ...(secrets && { secrets }),
+    ...(registrar && { registration: registrar }),
   };
   // Heard from here on: whoever has seen us say that we listen may tell us to stop.
   const signals = watchStopSignals();

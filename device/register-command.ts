@@ -72,13 +72,10 @@ export function addCertificateCommand(program: Command, done: (exitCode: number)
 
 async function register(options: RegisterOptions): Promise<number> {
   const config = readConfig(options.config, deviceSchema);
-  const { registration, nextHop } = requireRegistrar(options.config, config);
-  const keyType = options.key ?? registration.keyType;
-  const secrets = loadRegistrarSecrets(options.config, config, registration);
-  const record = readRecord(options.config, config);
+  const registrar = registrarOf(options.config, config, options);
   const credentials = loadCredentials(options.config, config, Date.now());
   const report = createReporter(eventForm(options));
-  const location = options.remove && record?.location;
+  const location = options.remove && registrar.record?.location;
   if (options.remove && location === undefined) {
     report({ event: "unregistered", aor: config.aor });
     return 0;
@@ -86,10 +83,7 @@ async function register(options: RegisterOptions): Promise<number> {
   const signals = watchStopSignals();
   try {
     const outcome = await runRegistration({
-      ...{ config, nextHop, secrets, record, credentials, report },
-      registration: { ...registration, keyType },
-      store: resolveConfigPath(options.config, registration.store),
-      plan: planOf(options, keyType, record, credentials.configured),
+      ...{ ...registrar, config, credentials, report },
       once: options.once ?? false,
       ...(location && { remove: contactOf(location.contact, location.isFlow) }),
       stopped: signals.received,
@@ -98,6 +92,29 @@ async function register(options: RegisterOptions): Promise<number> {
   } finally {
     signals.dispose();
   }
+}
+
+/**
+ * What a registration needs beside the phone's own credentials.
+ * @throws ConfigError with what is missing, or does not fit its place.
+ */
+export function registrarOf(
+  file: string,
+  config: DeviceConfig,
+  options: Pick<RegisterOptions, "certificate" | "key" | "newKey"> = {},
+) {
+  const { registration, nextHop } = requireRegistrar(file, config);
+  const keyType = options.key ?? registration.keyType;
+  const record = readRecord(file, config);
+  const { configured } = loadCredentials(file, config, Date.now());
+  if (options.certificate && configured === undefined)
+    throw missing(file, "identity", "needed with --certificate");
+  return {
+    ...{ nextHop, record, registration: { ...registration, keyType } },
+    secrets: loadRegistrarSecrets(file, config, registration),
+    store: resolveConfigPath(file, registration.store),
+    plan: planOf(options, keyType, record, configured),
+  };
 }
 
 async function certificate(target: string, options: CertificateOptions): Promise<number> {
@@ -112,16 +129,14 @@ async function certificate(target: string, options: CertificateOptions): Promise
 }
 
 function planOf(
-  { certificate, newKey, config }: RegisterOptions,
+  { certificate, newKey }: Pick<RegisterOptions, "certificate" | "newKey">,
   keyType: RegistrationConfig["keyType"],
   record: RegistrationRecord | undefined,
   configured: OwnIdentity | undefined,
 ): ClaimPlan {
   if (certificate === false) return { kind: "none" };
-  if (certificate === true) {
-    if (configured === undefined) throw missing(config, "identity", "needed with --certificate");
+  if (certificate === true && configured !== undefined)
     return { kind: "certificate", own: configured };
-  }
   const kept = newKey ? undefined : record?.privateKey;
   return kept !== undefined && isOfType(kept, keyType)
     ? { kind: "request", kept }

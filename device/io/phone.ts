@@ -22,6 +22,7 @@ import { tellOutcome } from "./certificate-run.ts";
 import type { Credentials } from "./credentials.ts";
 import { OwnLocation } from "./own-location.ts";
 import { digestOf, type RegistrarSecrets } from "./registrar-secrets.ts";
+import { RegistrationSession, type SessionOptions } from "./registration-session.ts";
 import { performSealing } from "./sealing-desk.ts";
 import { Signalling } from "./signalling.ts";
 import { VoicePorts } from "./voice-ports.ts";
@@ -46,6 +47,8 @@ export interface PhoneOptions {
   readonly credentials: Credentials;
   /** What they are by now: a registration may have been refreshed meanwhile. */
   readonly currentCredentials: () => Credentials;
+  /** Absent: whether we are registered is somebody else's business. */
+  readonly registration?: Omit<SessionOptions, "config" | "credentials" | "report" | "once">;
   /** What our controller may ask us for. */
   readonly secrets?: RegistrarSecrets;
   readonly mode: PhoneMode;
@@ -72,6 +75,7 @@ export class Phone {
   /** DER certificates by address of record, that were asked for. */
   readonly #learnt = new Map<string, readonly Buffer[]>();
   #questions: CertificateQuestions | undefined;
+  #session: RegistrationSession | undefined;
   #last: Promise<void> = Promise.resolve();
   #finish: (outcome: CallOutcome) => void = () => undefined;
   /** How the phone's one call ended. */
@@ -128,6 +132,7 @@ export class Phone {
   /** After `outcome`, or to give up: lets go of everything. */
   async close(): Promise<void> {
     await this.#last;
+    await this.#session?.end();
     await this.#signalling.close();
     this.#ports.close();
   }
@@ -174,11 +179,18 @@ export class Phone {
     if (listening === undefined) throw new TypeError("a phone that answers listens");
     const { transport, address, port } = listening;
     const { sealedRequired, autoAnswerAfterMs } = mode;
+    const { config, credentials, registration, report } = this.#options;
+    if (registration !== undefined) {
+      const options = { ...registration, config, credentials, report, once: false };
+      this.#session = new RegistrationSession(options, this.#signalling);
+    }
     this.#signalling.start({
+      ...(this.#session && { registration: this.#session.setting }),
       party: this.#party({ transport, host: address, port }),
       callee: { sealedRequired, ...(autoAnswerAfterMs !== undefined && { autoAnswerAfterMs }) },
     });
     this.#report({ event: "listening", transport, address, port });
+    this.#session?.begin();
   }
 
   #party(end: Pick<CallParty, "transport" | "host" | "port">): CallParty {
@@ -220,7 +232,8 @@ export class Phone {
         this.#questions?.perform(effect.effect);
         break;
       case "registration":
-        break; // another program's
+        this.#session?.perform(effect);
+        break;
       case "over":
         this.#over(effect.outcome);
         break;
