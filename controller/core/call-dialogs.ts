@@ -6,6 +6,7 @@
 import type { Millis } from "../../protocol/machine.ts";
 import type { SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
+import { earliest } from "../../protocol/sip/transaction.ts";
 import { type Offer, restoreAgreement } from "./agreement.ts";
 import { CallLeg } from "./call-leg.ts";
 import type { LegEffect } from "./call-port.ts";
@@ -73,7 +74,8 @@ export class CallDialogs {
   }
 
   get anyConfirmed(): boolean {
-    return [...this.#dialogs.values()].some(({ stage }) => stage === "confirmed");
+    for (const { stage } of this.#dialogs.values()) if (stage === "confirmed") return true;
+    return false;
   }
 
   get sessions(): readonly string[] {
@@ -88,9 +90,9 @@ export class CallDialogs {
 
   /** True once after each change of what `save` says. */
   takeChange(): boolean {
-    const changes = this.#legs().filter((leg) => leg.takeChange()).length;
-    const isChanged = this.#isChanged || changes > 0;
+    let isChanged = this.#isChanged;
     this.#isChanged = false;
+    for (const { leg } of this.#dialogs.values()) if (leg?.takeChange() === true) isChanged = true;
     return isChanged;
   }
 
@@ -104,8 +106,7 @@ export class CallDialogs {
   deadline(): Millis | undefined {
     let first: Millis | undefined;
     for (const { ackBy, leg } of this.#dialogs.values())
-      for (const time of [ackBy, leg?.deadline()])
-        if (time !== undefined && (first === undefined || time < first)) first = time;
+      first = earliest(first, earliest(ackBy, leg?.deadline()));
     return first;
   }
 
@@ -207,8 +208,11 @@ export class CallDialogs {
 
   /** A loser stays a dialog: its own 2xx may still come, and its BYE with it. */
   #shutAll(kept: string | undefined, reason: string, now: Millis): readonly LegEffect[] {
-    const others = [...this.#dialogs].filter(([tag]) => tag !== kept);
-    return others.flatMap(([, { leg }]) => leg?.handle({ kind: "end", reason }, now) ?? []);
+    const effects: LegEffect[] = [];
+    for (const [tag, { leg }] of this.#dialogs)
+      if (tag !== kept && leg !== undefined)
+        effects.push(...leg.handle({ kind: "end", reason }, now));
+    return effects;
   }
 
   #begin(tag: string, initial: InitialOffer): Dialog | undefined {
