@@ -4,11 +4,8 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { REVOCATION_REASONS, type RevocationReason } from "../protocol/pki/revocation-reason.ts";
-import {
-  AuthorityDatabase,
-  type ListedCertificate,
-  type RevocationTarget,
-} from "../runtime/authority-database.ts";
+import { AuthorityDatabase, type RevocationTarget } from "../runtime/authority-database.ts";
+import type { ListedCertificate } from "../runtime/authority-tables.ts";
 import { EXIT_DATA, EXIT_NOT_FOUND, type Terminal } from "./command.ts";
 import { formatIssuedLines, formatIssuedTable } from "./core/issued-table.ts";
 import { CrlError, type CrlFiles, makeCrl } from "./io/make-crl.ts";

@@ -5,32 +5,20 @@
  * for, and to revoke a certificate is to revoke its key (else the next refresh would undo it).
  */
 import { existsSync } from "node:fs";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Millis } from "../protocol/machine.ts";
-import type { RevocationReason } from "../protocol/pki/revocation-reason.ts";
+import {
+  AUTHORITY_DATABASE,
+  type AuthorityStatements,
+  type IssuedCertificate,
+  isSet,
+  type ListedCertificate,
+  prepareStatements,
+  type Revocation,
+  toListed,
+} from "./authority-tables.ts";
 import { ConfigError } from "./config-file.ts";
-import { type DatabaseKind, openPrivateDatabase } from "./private-database.ts";
-
-export interface IssuedCertificate {
-  /** Hexadecimal, lower case, as `Certificate.serial`. */
-  readonly serial: string;
-  readonly aor: string;
-  /** SHA-256 of the SubjectPublicKeyInfo, hexadecimal. */
-  readonly keyId: string;
-  /** SHA-256 of the certificate, hexadecimal. */
-  readonly fingerprint: string;
-  readonly notAfter: Millis;
-  readonly der: Uint8Array;
-}
-
-export interface Revocation {
-  readonly at: Millis;
-  readonly reason: RevocationReason;
-}
-
-export interface ListedCertificate extends IssuedCertificate {
-  readonly revocation?: Revocation;
-}
+import { openPrivateDatabase } from "./private-database.ts";
 
 export type KeyOutcome =
   | { readonly kind: "recorded" }
@@ -53,24 +41,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-const KIND: DatabaseKind = {
-  name: "authority database",
-  applicationId: 0x4b48_4131,
-  version: 1,
-  schema: `
-    CREATE TABLE certificate (
-      row INTEGER PRIMARY KEY, serial TEXT NOT NULL, aor TEXT NOT NULL, key_id TEXT NOT NULL,
-      fingerprint TEXT NOT NULL, not_after INTEGER NOT NULL, der BLOB NOT NULL,
-      revoked_at INTEGER, reason TEXT) STRICT;
-    CREATE INDEX fingerprints ON certificate (fingerprint);
-    CREATE INDEX expiring ON certificate (not_after) WHERE revoked_at IS NULL;
-    CREATE INDEX revoked ON certificate (revoked_at) WHERE revoked_at IS NOT NULL;
-    CREATE TABLE key (
-      key_id TEXT PRIMARY KEY, aor TEXT NOT NULL, revoked_at INTEGER) WITHOUT ROWID, STRICT;
-    CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-    INSERT INTO counter VALUES ('crl', 0), ('revocation', 0)`,
-};
-
 /** How long to wait for another process's write, which takes milliseconds. */
 const BUSY_TIMEOUT_MS = 2000;
 /** How long an expired certificate is kept for `ca list`; a revoked one is kept for good. */
@@ -83,7 +53,7 @@ const CHECKPOINT_PAGES = 4096;
 
 export class AuthorityDatabase {
   readonly #database: DatabaseSync;
-  readonly #statements: Statements;
+  readonly #statements: AuthorityStatements;
   #waiting: Waiting[] = [];
   #unforgotten = RECORDS_BETWEEN_FORGETTING; // a program that starts begins with it
   #scheduled: NodeJS.Immediate | undefined;
@@ -101,7 +71,7 @@ export class AuthorityDatabase {
     if (mustExist && !existsSync(file))
       throw new ConfigError(file, [{ path: "", message: "(authority database) is not there" }]);
     const options = { sharedWithRoot: true, busyTimeoutMs: BUSY_TIMEOUT_MS };
-    const database = openPrivateDatabase(file, KIND, options);
+    const database = openPrivateDatabase(file, AUTHORITY_DATABASE, options);
     database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     return new AuthorityDatabase(database);
   }
@@ -254,52 +224,3 @@ export class AuthorityDatabase {
     return rows.map(({ key_id: keyId }) => String(keyId));
   }
 }
-
-type Statements = ReturnType<typeof prepareStatements>;
-type Row = ReturnType<StatementSync["all"]>[number];
-
-const COLUMNS = "serial, aor, key_id, fingerprint, not_after, der";
-
-function prepareStatements(database: DatabaseSync) {
-  const listed = `SELECT ${COLUMNS}, revoked_at, reason FROM certificate`;
-  const sql = (text: string): StatementSync => database.prepare(text);
-  return {
-    begin: sql("BEGIN IMMEDIATE"),
-    commit: sql("COMMIT"),
-    rollback: sql("ROLLBACK"),
-    key: sql("SELECT aor, revoked_at FROM key WHERE key_id = ?"),
-    keysOf: sql("SELECT key_id FROM key WHERE aor = ?"),
-    insertKey: sql("INSERT INTO key (key_id, aor) VALUES (?, ?)"),
-    revokeKey: sql("UPDATE key SET revoked_at = ? WHERE key_id = ?"),
-    issued: sql("SELECT 1 FROM certificate WHERE fingerprint = ?"),
-    insert: sql(`INSERT INTO certificate (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`),
-    forget: sql(`DELETE FROM certificate WHERE row IN (SELECT row FROM certificate
-      WHERE not_after < ? AND revoked_at IS NULL ORDER BY not_after LIMIT ?)`),
-    revoke: sql("UPDATE certificate SET revoked_at = ?, reason = ? WHERE serial = ?"),
-    keyOfSerial: sql("SELECT key_id FROM certificate WHERE serial = ?"),
-    ofKey: sql(`${listed} WHERE key_id = ? ORDER BY row`),
-    list: sql(`${listed} WHERE ?1 IS NULL OR aor = ?1 ORDER BY row`),
-    revocations: sql(
-      `${listed} WHERE revoked_at IS NOT NULL AND not_after >= ? ORDER BY revoked_at, row`,
-    ),
-    counter: sql("SELECT value FROM counter WHERE name = ?"),
-    count: sql("UPDATE counter SET value = value + 1 WHERE name = ? RETURNING value"),
-  };
-}
-
-function toListed(row: Row): ListedCertificate {
-  const at = row["revoked_at"];
-  return {
-    serial: String(row["serial"]),
-    aor: String(row["aor"]),
-    keyId: String(row["key_id"]),
-    fingerprint: String(row["fingerprint"]),
-    notAfter: Number(row["not_after"]),
-    der: Buffer.from(row["der"] as Uint8Array),
-    ...(isSet(at)
-      ? { revocation: { at: Number(at), reason: String(row["reason"]) as RevocationReason } }
-      : {}),
-  };
-}
-
-const isSet = (value: unknown): boolean => value !== null && value !== undefined;

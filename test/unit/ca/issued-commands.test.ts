@@ -11,7 +11,8 @@ import { decodeCertificate, fingerprintOf } from "../../../protocol/pki/certific
 import { decodeCrl, verifyCrl } from "../../../protocol/pki/crl.ts";
 import { issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
 import { keyIdOf } from "../../../protocol/pki/public-key.ts";
-import { AuthorityDatabase, type IssuedCertificate } from "../../../runtime/authority-database.ts";
+import { AuthorityDatabase } from "../../../runtime/authority-database.ts";
+import type { IssuedCertificate } from "../../../runtime/authority-tables.ts";
 import { ConfigError } from "../../../runtime/config-file.ts";
 
 const ALICE = "sip:alice@a.example";

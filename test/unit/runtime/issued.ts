@@ -1,6 +1,6 @@
 /** Certificates as the authority's database is told of them; what stands in them does not matter. */
 import { randomBytes } from "node:crypto";
-import type { IssuedCertificate } from "../../../runtime/authority-database.ts";
+import type { IssuedCertificate } from "../../../runtime/authority-tables.ts";
 
 export const ALICE = "sip:alice@atlanta.example.com";
 export const BOB = "sip:bob@atlanta.example.com";
