@@ -179,8 +179,9 @@ export class Phone {
     if (listening === undefined) throw new TypeError("a phone that answers listens");
     const { transport, address, port } = listening;
     const { sealedRequired, autoAnswerAfterMs } = mode;
-    const { config, credentials, registration, report } = this.#options;
+    const { config, credentials, registration } = this.#options;
     if (registration !== undefined) {
+      const report = this.#report.bind(this);
       const options = { ...registration, config, credentials, report, once: false };
       this.#session = new RegistrationSession(options, this.#signalling);
     }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 import type { QueryInput } from "../../../device/core/certificate-query.ts";
 import type { RegistrationResult } from "../../../device/core/registration-port.ts";
+import { isOfType, requestKey } from "../../../device/io/own-keys.ts";
 import {
   type ClaimPlan,
   RegistrationDesk,
@@ -91,6 +92,15 @@ test("a key is made once, and its request proves it for the user", async () => {
   assert.deepEqual(request.uris, [ALICE]);
   assert.equal(request.keyId, claim.keyId);
   assert.ok(desk.privateKey !== undefined);
+});
+
+test("an RSA key is made where one is wanted, and kept while its kind is", async () => {
+  const { privateKey } = await requestKey(ALICE, undefined, "rsa2048");
+  assert.ok(isOfType(privateKey, "rsa2048"));
+  assert.ok(!isOfType(privateKey, "rsa3072"));
+  assert.ok(!isOfType(privateKey, "p256"));
+  assert.ok(isOfType(alice.privateKey, "p256"));
+  assert.ok(!isOfType(alice.privateKey, "rsa2048"));
 });
 
 test("a key that is kept is used, and can be replaced", async () => {

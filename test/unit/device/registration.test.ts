@@ -233,6 +233,34 @@ test("responses and failures of other requests are ignored", () => {
   assert.equal(world.told.at(-1), "registered");
 });
 
+test("a result that nothing asked for changes nothing, whatever is going on", () => {
+  const strays = [
+    { kind: "contact", ref: 1, contact: CONTACT },
+    { kind: "claimed", ref: 1, claim: CLAIM },
+    { kind: "stored", ref: 1 },
+  ] as const;
+  const world = new RegistrarWorld();
+  world.deskIsOpen = false;
+  world.register();
+  for (const expected of ["contact", "claimed", "sealed"]) {
+    const [result] = world.pending.splice(0);
+    assert.equal(result?.kind, expected);
+    for (const stray of strays) if (stray.kind !== expected) world.feed(stray);
+    assert.deepEqual(world.pending, []);
+    world.feed(result ?? assert.fail());
+  }
+  for (const stray of strays) world.feed(stray);
+  world.grant();
+  for (const stray of strays) world.feed(stray);
+  assert.equal(world.stored.length, 0);
+  const [answer] = world.pending.splice(0);
+  world.feed(answer ?? assert.fail());
+  for (const stray of strays.slice(0, 2)) world.feed(stray);
+  assert.deepEqual(world.told, ["registering"]);
+  world.feed(world.pending.splice(0)[0] ?? assert.fail());
+  assert.deepEqual(world.told, ["registering", "registered"]);
+});
+
 test("told to register twice: once is enough", () => {
   const world = new RegistrarWorld().register().register();
   assert.equal(world.sent.length, 1);
