@@ -43,20 +43,26 @@ async function registerOnce(user: string, more: object): Promise<void> {
   assert.equal(code, 0, tail);
 }
 
-test("the callee's certificate is asked for, and the call is sealed for him", async () => {
-  await Promise.all([registerOnce("alice", ALICE), registerOnce("bob", BOB)]);
-  const [heard, body] = ["heard.wav", "body"].map((name) => join(domains.directory, name));
-  const stored = ["--heard", heard ?? "", "--body", body ?? ""];
-  const bob = domains.device("bob", ["answer", "--auto", ...stored], BOB);
-  await bob.event({ event: "listening" }, WAIT_MS);
-  const alice = domains.device("alice", ["call", aorOf("bob"), "--play", TONE], ALICE);
-  assert.deepEqual(await alice.exited, { code: 0, signal: null }, alice.tail(10));
-  assert.deepEqual(await bob.exited, { code: 0, signal: null }, bob.tail(10));
-  assert.equal(alice.events({ event: "certificate", aor: aorOf("bob") }).length, 1);
-  assert.equal(alice.events({ event: "calling", sealed: true }).length, 1);
-  assert.equal(readFileSync(body ?? "").includes("m=audio"), false);
-  assert.ok(readFileSync(heard ?? "").length > 1000);
-});
+for (const [hop, outbound] of [
+  ["TLS, by her certificate", {}],
+  ["TCP, by her password", { outbound: IN_CLEAR }],
+] as const)
+  test(`over ${hop}: the callee's certificate is asked for, and the call is sealed for him`, async () => {
+    const caller = { ...ALICE, ...outbound };
+    await Promise.all([registerOnce("alice", caller), registerOnce("bob", BOB)]);
+    const [heard = "", body = ""] = ["heard", "body"].map((name) => join(domains.directory, name));
+    const stored = ["--heard", heard, "--body", body];
+    const bob = domains.device("bob", ["answer", "--auto", ...stored], BOB);
+    await bob.event({ event: "listening" }, WAIT_MS);
+    const alice = domains.device("alice", ["call", aorOf("bob"), "--play", TONE], caller);
+    assert.deepEqual(await alice.exited, { code: 0, signal: null }, alice.tail(10));
+    assert.deepEqual(await bob.exited, { code: 0, signal: null }, bob.tail(10));
+    assert.equal(alice.events({ event: "certificate", aor: aorOf("bob") }).length, 1);
+    assert.ok(alice.events({ event: "calling", sealed: true }).length > 0);
+    assert.equal(alice.events({ event: "calling", sealed: false }).length, 0);
+    assert.equal(readFileSync(body).includes("m=audio"), false);
+    assert.ok(readFileSync(heard).length > 1000);
+  });
 
 test("nobody's certificate, no call: not in clear either", async () => {
   await registerOnce("alice", ALICE);
