@@ -37,7 +37,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     load: async () => (await import("../device/main.ts")).main,
   },
   ca: {
-    summary: "make the certificates and keys of a first installation",
+    summary: "make a first installation's certificates and keys; list and revoke what was issued",
     load: async () => (await import("../ca/main.ts")).main,
   },
   demo: {
