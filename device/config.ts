@@ -11,12 +11,11 @@ const port = z.int().min(1).max(65_535);
 const path = z.string().min(1);
 const transport = z.enum(["tcp", "tls"]);
 const address = z.union([z.ipv4(), z.ipv6()], "not an IP address");
-const aor = z
-  .string()
-  .regex(
-    /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/,
-    "not an address of record such as sip:alice@example.com",
-  );
+const AOR = /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/;
+const aor = z.string().regex(AOR, "not an address of record such as sip:alice@example.com");
+
+/** True for a user's address as a configuration or a command line names it. */
+export const isAddressOfRecord = (text: string): boolean => AOR.test(text);
 
 const outbound = z
   .strictObject({ transport, address, port, serverName: z.string().min(1).optional() })

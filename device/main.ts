@@ -7,9 +7,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { encodeMuLaw } from "../protocol/audio/g711.ts";
 import { decodeTelephoneWav } from "../protocol/audio/wav.ts";
-import { EXIT_USAGE, usageExitCode } from "../runtime/command-line.ts";
+import { usageExitCode } from "../runtime/command-line.ts";
 import { ConfigError, type ConfigFault, readConfig } from "../runtime/config-file.ts";
-import { type DeviceConfig, deviceSchema } from "./config.ts";
+import { type DeviceConfig, deviceSchema, isAddressOfRecord } from "./config.ts";
 import type { CallOutcome } from "./core/call.ts";
 import { isSameUser } from "./core/verified-fault.ts";
 import { type Credentials, loadCredentials } from "./io/credentials.ts";
@@ -17,7 +17,7 @@ import { reasonOf } from "./io/fault-reason.ts";
 import { Phone, type PhoneMode, type PhoneOptions } from "./io/phone.ts";
 import { loadRegistrarSecrets } from "./io/registrar-secrets.ts";
 import { watchStopSignals } from "./io/stop-signals.ts";
-import { createReporter, eventForm, listenToUser } from "./io/terminal.ts";
+import { createReporter, eventForm, listenToUser, refuse } from "./io/terminal.ts";
 import { addCertificateCommand, addRegisterCommand, registrarOf } from "./register-command.ts";
 
 interface CommonOptions {
@@ -39,7 +39,6 @@ interface AnswerOptions extends CommonOptions {
   readonly register?: true;
 }
 
-const SIP_AOR = /^sip:[\w.!~*'()&=+$,%-]+@[\w.-]+$/;
 /** How long a call may take to end in good order when the process is told to stop. */
 const STOP_TIMEOUT_MS = 2_000;
 
@@ -91,7 +90,7 @@ function withCommonOptions(command: Command, description: string): Command {
 async function call(target: string, options: CommonOptions): Promise<number> {
   const config = readConfig(options.config, deviceSchema);
   const { sealing, contact, outbound, registration, media } = config;
-  if (!SIP_AOR.test(target)) return refuse(`${target} is not an address of record`);
+  if (!isAddressOfRecord(target)) return refuse(`${target} is not an address of record`);
   const sealed = sealing.enabled && options.plain === undefined;
   const faults: ConfigFault[] = [];
   if (outbound === undefined) faults.push(missing("outbound", "needed for calls"));
@@ -212,11 +211,6 @@ function readSpeech(file: string | undefined): Buffer | string {
 }
 
 const missing = (path: string, message: string): ConfigFault => ({ path, message });
-
-function refuse(message: string): number {
-  process.stderr.write(`keyhole device: ${message}\n`);
-  return EXIT_USAGE;
-}
 
 function parseDelay(text: string): number {
   const delayMs = Number(text);

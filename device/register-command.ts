@@ -11,7 +11,12 @@ import {
   readConfig,
   resolveConfigPath,
 } from "../runtime/config-file.ts";
-import { type DeviceConfig, deviceSchema, type RegistrationConfig } from "./config.ts";
+import {
+  type DeviceConfig,
+  deviceSchema,
+  isAddressOfRecord,
+  type RegistrationConfig,
+} from "./config.ts";
 import type { RegistrationRecord } from "./core/registration-record.ts";
 import { runCertificateQuestion } from "./io/certificate-run.ts";
 import { loadCredentials, type OwnIdentity, readRecord } from "./io/credentials.ts";
@@ -21,7 +26,7 @@ import { loadRegistrarSecrets } from "./io/registrar-secrets.ts";
 import type { ClaimPlan } from "./io/registration-desk.ts";
 import { runRegistration } from "./io/registration-run.ts";
 import { watchStopSignals } from "./io/stop-signals.ts";
-import { createReporter, eventForm } from "./io/terminal.ts";
+import { createReporter, eventForm, refuse } from "./io/terminal.ts";
 
 interface RegisterOptions {
   readonly config: string;
@@ -118,6 +123,7 @@ export function registrarOf(
 }
 
 async function certificate(target: string, options: CertificateOptions): Promise<number> {
+  if (!isAddressOfRecord(target)) return refuse(`${target} is not an address of record`);
   const config = readConfig(options.config, deviceSchema);
   const { registration } = config;
   const nextHop = requireOutbound(options.config, config);

@@ -1,6 +1,7 @@
 /**
- * The phone's user: events go to stdout, commands come from stdin. Touches both.
+ * The phone's user: events go to stdout, commands come from stdin. Touches both, and stderr.
  */
+import { EXIT_USAGE } from "../../runtime/command-line.ts";
 import { LineSplitter } from "../../runtime/line-stream.ts";
 import { type CallVerb, MAX_COMMAND_BYTES, parseCallCommand } from "../core/call-command.ts";
 import type { CallEvent } from "../core/call-event.ts";
@@ -9,6 +10,7 @@ import { describePhoneEvent, type PhoneEvent } from "../core/phone-event.ts";
 /** How events are written: one JSON object a line, or a sentence for a person. */
 export type EventForm = "json" | "sentences";
 
+/** Sentences at a terminal, unless JSON is asked for. */
 export const eventForm = ({ json }: { readonly json?: true }): EventForm =>
   process.stdout.isTTY && json === undefined ? "sentences" : "json";
 
@@ -18,6 +20,12 @@ export function createReporter(form: EventForm): (event: PhoneEvent) => void {
       form === "json" ? JSON.stringify(event) : printable(describePhoneEvent(event, localTime));
     process.stdout.write(`${text}\n`);
   };
+}
+
+/** Says what is wrong with the command line; returns the exit code for it. */
+export function refuse(message: string): number {
+  process.stderr.write(`keyhole device: ${message}\n`);
+  return EXIT_USAGE;
 }
 
 /** Hears commands until `stop`; a line that is none is reported. */
