@@ -10,7 +10,6 @@ import { serializeSipDate } from "../protocol/sip/date.ts";
 import {
   appendHeader,
   headerRows,
-  headerValue,
   type SipRequest,
   withBody,
   withoutHeader,
@@ -78,7 +77,3 @@ function labelled(register: SipRequest, contentType: string, controller?: string
     bare,
   );
 }
-
-/** The instant that a REGISTER's 200 states. */
-export const dateOf = (message: Parameters<typeof headerValue>[0]): number =>
-  Date.parse(headerValue(message, "Date") ?? "");
