@@ -6,7 +6,6 @@ import { EXIT_USAGE } from "../runtime/command-line.ts";
 import { EXIT_CANNOT_CREATE, type Terminal } from "./command.ts";
 import { type AuthorityRequest, planAuthority } from "./core/authority-plan.ts";
 import { formatPlanTable } from "./core/plan-table.ts";
-
 import { CannotWriteError, makeAuthority } from "./io/make-authority.ts";
 
 interface InitOptions {

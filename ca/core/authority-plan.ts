@@ -46,8 +46,6 @@ export type AuthorityPlan =
   /** Everything that is wrong with the request. */
   | { readonly kind: "refused"; readonly faults: readonly string[] };
 
-/** Longest common name (RFC 5280 appendix A, ub-common-name); what counts stands in subjectAltName. */
-const COMMON_NAME_MAX_LENGTH = 64;
 const DNS_NAME =
   /^(?=.{1,253}$)(?:[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?\.)*[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?$/i;
 const ADDRESS_OF_RECORD = /^sips?:([^@:;?\s]+)@([^@;?\s]+)$/;
@@ -100,7 +98,7 @@ function authorityItem({ domain, keyType }: AuthorityRequest): PlannedItem {
     profile: "authority",
     keyType,
     pathLength: 1,
-    commonName: toCommonName(`${domain} Keyhole CA`),
+    commonName: `${domain} Keyhole CA`,
     alternativeNames: [],
     ...certificateFiles("ca"),
     purpose: `authority of ${domain}`,
@@ -116,7 +114,7 @@ function issuerItem({ domain, keyType }: AuthorityRequest): PlannedItem {
     keyType,
     pathLength: 0,
     isChain: true,
-    commonName: toCommonName(`${domain} Keyhole issuer`),
+    commonName: `${domain} Keyhole issuer`,
     alternativeNames: [],
     ...certificateFiles("issuer"),
     purpose: `certifies phones of ${domain}`,
@@ -130,7 +128,7 @@ function hostItem({ domain, controller, addresses, keyType }: AuthorityRequest):
     kind: "certificate",
     profile: "host",
     keyType,
-    commonName: toCommonName(controller),
+    commonName: controller,
     alternativeNames: [
       { kind: "dns", name: controller },
       { kind: "uri", uri: `sip:${domain}` }, // speaks for its domain (RFC 5922 §7.1)
@@ -148,7 +146,7 @@ function userItem(user: string, { keyType }: AuthorityRequest): PlannedItem {
     kind: "certificate",
     profile: "user",
     keyType,
-    commonName: toCommonName(user),
+    commonName: user,
     alternativeNames: [{ kind: "uri", uri: user }],
     ...certificateFiles(name),
     purpose: `signs, seals and TLS for ${user}`,
@@ -176,8 +174,6 @@ const certificateFiles = (name: string): { privateFile: string; publicFile: stri
   privateFile: `${name}.key`,
   publicFile: `${name}.pem`,
 });
-
-const toCommonName = (name: string): string => name.slice(0, COMMON_NAME_MAX_LENGTH);
 
 function tryParseAddress(text: string): Address | undefined {
   try {

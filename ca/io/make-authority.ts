@@ -5,6 +5,7 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { DAY_MS } from "../../protocol/calendar.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import { encodeCertificatePem } from "../../protocol/pki/certificate.ts";
 import {
@@ -34,7 +35,6 @@ interface MadeFile {
 const PRIVATE_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const CLOCK_SKEW_MS = 5 * 60 * 1000;
-const DAY_MS = 24 * 60 * 60 * 1000;
 const SERIAL_NUMBER_BYTES = 16;
 
 /**

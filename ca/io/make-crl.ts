@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { DAY_MS } from "../../protocol/calendar.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import { decodeCertificate, encodePem, mayBeUsedFor } from "../../protocol/pki/certificate.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
@@ -28,8 +29,6 @@ export interface CrlFiles {
 export class CrlError extends Error {
   override readonly name = "CrlError";
 }
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Writes the next list, in place of one that is there; resolves with its number and length.

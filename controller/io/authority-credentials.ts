@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { ANSWER_MAX_ANCHORS } from "../../protocol/body/registration-answer.ts";
+import { DAY_MS } from "../../protocol/calendar.ts";
 import { isProtocolError } from "../../protocol/errors.ts";
 import {
   type Certificate,
@@ -39,7 +40,6 @@ export interface DomainAnchors {
 
 /** An issuer that ends sooner is warned of. */
 const ISSUER_DAYS_LEFT = 30;
-const DAY_MS = 86_400_000;
 const PEM_CRL = /-----BEGIN X509 CRL-----([^-]+)-----END X509 CRL-----/g;
 
 export interface LoadedAuthority {

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
 import { decodeCertificate, fingerprintOf } from "../../protocol/pki/certificate.ts";
-import { issueCertificate } from "../../protocol/pki/issue-certificate.ts";
+import { issueCertificate, serialNumberOf } from "../../protocol/pki/issue-certificate.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import type { AuthorityDatabase, KeyOutcome } from "../../runtime/authority-database.ts";
 import type { CertifiedKey, Claim } from "../core/certificate-port.ts";
@@ -24,8 +24,6 @@ export interface IssueOrder {
 }
 
 const SERIAL_BYTES = 16;
-/** Longest common name (RFC 5280 appendix A, ub-common-name); what counts stands in subjectAltName. */
-const COMMON_NAME_MAX_LENGTH = 64;
 
 export class CertificateIssuer {
   readonly #identity: Identity;
@@ -46,10 +44,10 @@ export class CertificateIssuer {
     const { keyId, publicKey } = claim;
     const { aor, notBefore, notAfter } = order;
     if (notAfter > this.#endsAt) throw new RangeError("the issuer ends before the registration");
-    const serialNumber = newSerialNumber();
+    const serialNumber = serialNumberOf(randomBytes(SERIAL_BYTES));
     const der = await issueCertificate(
       {
-        commonName: aor.replace(/^sips?:/, "").slice(0, COMMON_NAME_MAX_LENGTH),
+        commonName: aor.replace(/^sips?:/, ""),
         publicKey,
         profile: "user",
         alternativeNames: [{ kind: "uri", uri: aor }],
@@ -71,13 +69,6 @@ export class CertificateIssuer {
     const outcome = await this.#database.adoptKey({ keyId, aor });
     return certifiedUnless(outcome, { der, keyId, notAfter, issued: false });
   }
-}
-
-/** Positive and without leading zeros, so that it is written as it stands. */
-function newSerialNumber(): Buffer {
-  const octets = randomBytes(SERIAL_BYTES);
-  octets[0] = ((octets[0] ?? 0) & 0x3f) | 0x40;
-  return octets;
 }
 
 const certifiedUnless = (outcome: KeyOutcome, certificate: CertifiedKey): IssueOutcome =>

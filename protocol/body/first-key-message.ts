@@ -4,7 +4,7 @@
  * argument.
  */
 import { isCbcCipher } from "../cms/algorithms.ts";
-import { decryptFailure } from "../cms/decrypt-failure.ts";
+import { decryptFailure, notForHolder } from "../cms/decrypt-failure.ts";
 import { deriveReplyKek, type FirstKey } from "../cms/first-key.ts";
 import type { CmsMessage } from "../cms/message.ts";
 import { openEncryptedData, openEnvelope } from "../cms/open-message.ts";
@@ -46,8 +46,7 @@ export function openUnderFirstKey(message: CmsMessage, firstKey: FirstKey): Buff
       return openEncryptedData(message, firstKey);
     case "enveloped":
     case "auth-enveloped": {
-      if (firstKey.reference === undefined)
-        throw new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");
+      if (firstKey.reference === undefined) throw notForHolder();
       if (message.kind === "enveloped" && !isCbcCipher(firstKey.cipher)) throw decryptFailure();
       const kek = deriveReplyKek(firstKey);
       try {

@@ -4,11 +4,11 @@
  * SDP) must answer it as he answers this one, or CBC bodies become an oracle. Pure.
  */
 import { decodeCertificateIdentity } from "../cms/certificate-identity.ts";
-import { decryptFailure } from "../cms/decrypt-failure.ts";
+import { decryptFailure, notForHolder } from "../cms/decrypt-failure.ts";
 import type { FirstKey } from "../cms/first-key.ts";
 import { type CmsMessage, decodeMessage } from "../cms/message.ts";
 import { isEnvelopeFor, openEnvelope } from "../cms/open-message.ts";
-import { isProtocolError, ProtocolError } from "../errors.ts";
+import { isProtocolError } from "../errors.ts";
 import type { Identity } from "../pki/signed-data.ts";
 import { openUnderFirstKey } from "./first-key-message.ts";
 import { decodeSealed } from "./sealed-message.ts";
@@ -42,7 +42,7 @@ export async function openOffer(request: {
   readonly holder: Identity;
 }): Promise<{ readonly entity: Buffer; readonly firstKey: FirstKey }> {
   const message = decodeSealed(request.body, request.contentType);
-  if (message.kind === "encrypted") throw notForUs();
+  if (message.kind === "encrypted") throw notForHolder();
   const opened = openEnvelope(message, { kind: "certificate", ...request.holder });
   if (isExpectedEntity(opened.content))
     return { entity: opened.content, firstKey: opened.firstKey };
@@ -75,6 +75,3 @@ function tryDecode(body: Uint8Array): CmsMessage | undefined {
     throw error;
   }
 }
-
-const notForUs = (): ProtocolError =>
-  new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");

@@ -5,7 +5,7 @@
  *
  *     multipart/signed { envelope { multipart/mixed { sipfrag, application/pkix-cert ... } } }
  */
-import { decryptFailure } from "../cms/decrypt-failure.ts";
+import { decryptFailure, notForHolder } from "../cms/decrypt-failure.ts";
 import type { FirstKey } from "../cms/first-key.ts";
 import type { CmsMessage } from "../cms/message.ts";
 import { openEnvelope } from "../cms/open-message.ts";
@@ -148,7 +148,7 @@ function openSealed(
       const mayBeOthers = isProtocolError(error, "ERR_CMS_NO_RECIPIENT");
       if (!mayBeOthers || identity === undefined) throw error;
     }
-  if (identity === undefined) throw notForUs();
+  if (identity === undefined) throw notForHolder();
   if (message.kind === "encrypted") throw decryptFailure();
   const opened = openEnvelope(message, { kind: "certificate", ...identity });
   opened.firstKey.cek.wipe();
@@ -192,6 +192,3 @@ function byDomain(
   }
   return Array.from(domains, ([domain, anchors]) => ({ domain, anchors }));
 }
-
-const notForUs = (): ProtocolError =>
-  new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");

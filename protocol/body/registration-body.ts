@@ -7,7 +7,7 @@
  *     envelope { multipart/mixed { sipfrag } }
  */
 import { type ContentCipher, isCbcCipher } from "../cms/algorithms.ts";
-import { decryptFailure } from "../cms/decrypt-failure.ts";
+import { decryptFailure, notForHolder } from "../cms/decrypt-failure.ts";
 import type { FirstKey } from "../cms/first-key.ts";
 import { type Holder, openEnvelopeForAny } from "../cms/open-message.ts";
 import { derivePasswordRecipient, type PasswordRecipient } from "../cms/password-recipient.ts";
@@ -113,8 +113,7 @@ export async function openRegistration(request: {
   readonly holders: readonly Holder[];
 }): Promise<OpenedRegistration> {
   const message = decodeSealed(request.body, request.contentType);
-  if (message.kind === "encrypted")
-    throw new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");
+  if (message.kind === "encrypted") throw notForHolder();
   const { content, firstKey, holder } = await openEnvelopeForAny(message, request.holders);
   try {
     if (!isExpectedEntity(content)) throw decryptFailure();

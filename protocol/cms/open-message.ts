@@ -3,7 +3,7 @@
  * operation at most, then one failure for everything that can go wrong (RFC 3218). Pure.
  */
 import type { KeyObject } from "node:crypto";
-import { assertNever, ProtocolError } from "../errors.ts";
+import { assertNever } from "../errors.ts";
 import { Secret } from "../secret.ts";
 import { CONTENT_CIPHERS, wrapAlgorithmOf } from "./algorithms.ts";
 import {
@@ -11,7 +11,7 @@ import {
   decodeCertificateIdentity,
   isIdentifiedBy,
 } from "./certificate-identity.ts";
-import { decryptFailure } from "./decrypt-failure.ts";
+import { decryptFailure, notForHolder } from "./decrypt-failure.ts";
 import {
   type EncryptedContent,
   openCbcContent,
@@ -158,9 +158,6 @@ function openUnder(envelope: Envelope, sealed: EncryptedContent, key: Buffer): O
     key.fill(0);
   }
 }
-
-const notForHolder = (): ProtocolError =>
-  new ProtocolError("ERR_CMS_NO_RECIPIENT", "message is not for this holder");
 
 function openContent(envelope: Envelope, sealed: EncryptedContent, cek: Buffer): Buffer {
   switch (envelope.kind) {

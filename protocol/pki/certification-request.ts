@@ -40,7 +40,6 @@ export interface CertificationRequest {
 
 /** pkcs-9-at-extensionRequest (RFC 2985 §5.4.2). */
 const EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
-const COMMON_NAME_MAX_LENGTH = 64;
 
 /** Makes a request in DER. @throws TypeError if the key is neither P-256 nor RSA. */
 export function createCertificationRequest(subject: RequestSubject): Promise<Buffer> {
@@ -50,7 +49,7 @@ export function createCertificationRequest(subject: RequestSubject): Promise<Buf
   const attribute = encodeSequence(encodeOid(EXTENSION_REQUEST), encodeTlv(TAG.set, extensions));
   const info = encodeSequence(
     encodeSmallInteger(0),
-    encodeCommonName(aor.slice(0, COMMON_NAME_MAX_LENGTH)),
+    encodeCommonName(aor),
     spkiOf(publicKey),
     encodeTlv(contextTag(0), attribute),
   );

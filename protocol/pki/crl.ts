@@ -43,7 +43,6 @@ interface SignedOctets {
   readonly signature: Buffer;
 }
 
-const ENUMERATED = 0x0a;
 const REMOVE_FROM_CRL = 8; // only in deltas
 const VALUES_PER_ENTRY = 16;
 const LIMITS: DerLimits = {
@@ -122,7 +121,7 @@ function readReason(extensions: ReadonlyMap<string, Extension>): number {
   const value = extensionValue(extensions, EXTENSION.reasonCode);
   if (value === undefined) return 0;
   const [reason] = value.content;
-  if (value.tag !== ENUMERATED || reason === undefined || reason === REMOVE_FROM_CRL)
+  if (value.tag !== TAG.enumerated || reason === undefined || reason === REMOVE_FROM_CRL)
     throw refused("reason");
   return reason;
 }

@@ -20,14 +20,15 @@ export const NAME_TAG = {
   address: primitiveContextTag(7),
 } as const;
 
-const UTF8_STRING = 0x0c;
+/** Longest common name (RFC 5280 appendix A, ub-common-name). */
+const COMMON_NAME_MAX_LENGTH = 64;
 const COMMON_NAME = encodeOid("2.5.4.3");
 
-/** A Name of one common name. */
-export const encodeCommonName = (value: string): Buffer =>
-  encodeSequence(
-    encodeTlv(TAG.set, encodeSequence(COMMON_NAME, encodeTlv(UTF8_STRING, Buffer.from(value)))),
-  );
+/** A Name of one common name, cut where it is too long: what counts stands in subjectAltName. */
+export function encodeCommonName(value: string): Buffer {
+  const text = encodeTlv(TAG.utf8String, Buffer.from(value.slice(0, COMMON_NAME_MAX_LENGTH)));
+  return encodeSequence(encodeTlv(TAG.set, encodeSequence(COMMON_NAME, text)));
+}
 
 export const encodeGeneralNames = (names: readonly AlternativeName[]): Buffer =>
   encodeSequence(...names.map(encodeGeneralName));

@@ -27,7 +27,7 @@ export interface CertificateRequest {
   /** `authority` signs certificates; `host` serves TLS and speaks for a domain; `user` is a TLS client. */
   readonly profile: "authority" | "host" | "user";
   readonly alternativeNames: readonly AlternativeName[];
-  /** 8 to 20 octets; the first is made positive. */
+  /** 8 to 20 octets; as `serialNumberOf` makes it. */
   readonly serialNumber: Uint8Array;
   /** Milliseconds are cut off. */
   readonly notBefore: CalendarTime;
@@ -90,7 +90,7 @@ export async function issueCertificate(
   ];
   const toBeSigned = encodeSequence(
     VERSION_3,
-    encodeSerialNumber(request.serialNumber),
+    encodeTlv(TAG.integer, serialNumberOf(request.serialNumber)),
     signatureAlgorithmOf(issuer.privateKey),
     parent.subject,
     encodeValidity(request),
@@ -101,12 +101,16 @@ export async function issueCertificate(
   return encodeSigned(toBeSigned, issuer.privateKey);
 }
 
-function encodeSerialNumber(octets: Uint8Array): Buffer {
+/**
+ * Octets as the serial number that `issueCertificate` makes of them: positive, without leading zeros.
+ * @throws RangeError for other than 8 to 20 octets.
+ */
+export function serialNumberOf(octets: Uint8Array): Buffer {
   if (octets.length < 8 || octets.length > 20)
     throw new RangeError("a serial number of 8 to 20 octets expected");
   const serial = Buffer.from(octets);
-  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40; // positive and without leading zeros
-  return encodeTlv(TAG.integer, serial);
+  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
+  return serial;
 }
 
 function encodeValidity({ notBefore, notAfter }: CertificateRequest): Buffer {

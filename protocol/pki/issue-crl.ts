@@ -38,7 +38,6 @@ export interface CrlIssuer {
 }
 
 const VERSION_2 = encodeSmallInteger(1);
-const ENUMERATED = 0x0a;
 
 /**
  * Issues a list in DER.
@@ -70,7 +69,7 @@ export async function issueCrl(request: CrlRequest, issuer: CrlIssuer): Promise<
 }
 
 function encodeEntry({ serial, at, reason }: RevokedCertificate): Buffer {
-  const code = encodeTlv(ENUMERATED, Buffer.of(REVOCATION_REASONS[reason]));
+  const code = encodeTlv(TAG.enumerated, Buffer.of(REVOCATION_REASONS[reason]));
   return encodeSequence(
     encodePositive(serial),
     encodeTime(at),

@@ -3,12 +3,11 @@
  * folded, whichever string type holds them. Pure.
  */
 import { readOid, readSequence, readSet } from "../der/read.ts";
+import { TAG } from "../der/tag.ts";
 import { decodeTlv, type Tlv } from "../der/tlv.ts";
 import { isProtocolError } from "../errors.ts";
 
-const UTF8_STRING = 0x0c;
-const PRINTABLE_STRING = 0x13;
-const IA5_STRING = 0x16;
+const TEXTS: ReadonlySet<number> = new Set([TAG.utf8String, TAG.printableString, TAG.ia5String]);
 /** Between the parts of what is compared; stands in no name. */
 const SEPARATOR = "\0";
 
@@ -34,8 +33,7 @@ function canonicalAttribute(attribute: Tlv): string {
 }
 
 function canonicalValue({ tag, content, encoded }: Tlv): string {
-  if (tag !== UTF8_STRING && tag !== PRINTABLE_STRING && tag !== IA5_STRING)
-    return `#${encoded.toString("hex")}`;
+  if (!TEXTS.has(tag)) return `#${encoded.toString("hex")}`;
   const text = content.toString("utf8").normalize("NFKC").toLowerCase();
   return text.trim().replaceAll(/[\s\0]+/g, " ");
 }

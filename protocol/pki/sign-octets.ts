@@ -10,18 +10,22 @@ import type { Tlv } from "../der/tlv.ts";
 const ECDSA_WITH_SHA256 = encodeAlgorithm("1.2.840.10045.4.3.2");
 const SHA256_WITH_RSA = encodeAlgorithm("1.2.840.113549.1.1.11", encodeNull());
 
-interface SignatureAlgorithm {
+export type SignatureDigest = "sha256" | "sha384" | "sha512";
+
+export interface SignatureAlgorithm {
   readonly keyType: "ec" | "rsa";
-  readonly digest: "sha256" | "sha384" | "sha512";
+  readonly digest: SignatureDigest;
 }
-const ALGORITHMS: Readonly<Record<string, SignatureAlgorithm>> = {
-  "1.2.840.10045.4.3.2": { keyType: "ec", digest: "sha256" },
-  "1.2.840.10045.4.3.3": { keyType: "ec", digest: "sha384" },
-  "1.2.840.10045.4.3.4": { keyType: "ec", digest: "sha512" },
-  "1.2.840.113549.1.1.11": { keyType: "rsa", digest: "sha256" },
-  "1.2.840.113549.1.1.12": { keyType: "rsa", digest: "sha384" },
-  "1.2.840.113549.1.1.13": { keyType: "rsa", digest: "sha512" },
-};
+
+/** By object identifier: ecdsa-with-SHA2 (RFC 5758 §3.2), SHA-2 with RSA (RFC 4055 §5). */
+export const SIGNATURE_ALGORITHMS: ReadonlyMap<string, SignatureAlgorithm> = new Map([
+  ["1.2.840.10045.4.3.2", { keyType: "ec", digest: "sha256" }],
+  ["1.2.840.10045.4.3.3", { keyType: "ec", digest: "sha384" }],
+  ["1.2.840.10045.4.3.4", { keyType: "ec", digest: "sha512" }],
+  ["1.2.840.113549.1.1.11", { keyType: "rsa", digest: "sha256" }],
+  ["1.2.840.113549.1.1.12", { keyType: "rsa", digest: "sha384" }],
+  ["1.2.840.113549.1.1.13", { keyType: "rsa", digest: "sha512" }],
+]);
 
 /**
  * The AlgorithmIdentifier of what `signOctets` makes with this private key.
@@ -61,7 +65,7 @@ export function isSignatureValid(
   signature: Uint8Array,
   publicKey: KeyObject,
 ): boolean {
-  const known = ALGORITHMS[readAlgorithm(algorithm).oid];
+  const known = SIGNATURE_ALGORITHMS.get(readAlgorithm(algorithm).oid);
   if (known === undefined || known.keyType !== publicKey.asymmetricKeyType) return false;
   try {
     return verify(known.digest, toBeSigned, publicKey, signature);

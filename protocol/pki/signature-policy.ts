@@ -8,7 +8,6 @@ export const SIGNATURE_RSA_MIN_BITS = 2048;
 /** Longest: beyond it a verification costs more than a call. */
 export const SIGNATURE_RSA_MAX_BITS = 8192;
 
-export const SHA256 = "2.16.840.1.101.3.4.2.1";
 const CURVES = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 
 /** True for RSA of a sound length and the NIST curves. */

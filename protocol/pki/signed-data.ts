@@ -3,6 +3,7 @@
  * Pure, but ECDSA's nonce is OpenSSL's own.
  */
 import { createHash, type KeyObject } from "node:crypto";
+import { SHA256_OID } from "../cms/algorithms.ts";
 import { decodeCertificateIdentity, isIdentifiedBy } from "../cms/certificate-identity.ts";
 import {
   encodeAlgorithm,
@@ -19,7 +20,6 @@ import { decodeTlv } from "../der/tlv.ts";
 import { ProtocolError } from "../errors.ts";
 import { type Certificate, decodeCertificate, mayBeUsedFor } from "./certificate.ts";
 import { signatureAlgorithmOf, signOctets } from "./sign-octets.ts";
-import { SHA256 } from "./signature-policy.ts";
 import {
   CONTENT_TYPE,
   isSignedBy,
@@ -48,7 +48,7 @@ export interface VerifiedSignature {
 
 const ID_DATA = "1.2.840.113549.1.7.1";
 const ID_SIGNED_DATA = "1.2.840.113549.1.7.2";
-const SHA256_ALGORITHM = encodeAlgorithm(SHA256); // RFC 5754 §2: no parameters
+const SHA256_ALGORITHM = encodeAlgorithm(SHA256_OID); // RFC 5754 §2: no parameters
 const VERSION = encodeSmallInteger(1);
 const VERSIONS = [1, 3, 4, 5]; // §5.1
 

@@ -2,6 +2,7 @@
  * SignerInfo (RFC 5652 §5.3) with signed attributes, and what it takes to verify it. Pure.
  */
 import { createHash, type KeyObject, verify } from "node:crypto";
+import { SHA256_OID } from "../cms/algorithms.ts";
 import { type RecipientIdentifier, readIdentifier } from "../cms/recipient-info.ts";
 import { encodeSetOf } from "../der/encode.ts";
 import {
@@ -15,6 +16,11 @@ import {
 } from "../der/read.ts";
 import { contextTag } from "../der/tag.ts";
 import type { Tlv } from "../der/tlv.ts";
+import {
+  SIGNATURE_ALGORITHMS,
+  type SignatureAlgorithm,
+  type SignatureDigest,
+} from "./sign-octets.ts";
 
 /** Most signed attributes. */
 export const SIGNED_DATA_MAX_ATTRIBUTES = 16;
@@ -22,30 +28,25 @@ export const SIGNED_DATA_MAX_ATTRIBUTES = 16;
 export const CONTENT_TYPE = "1.2.840.113549.1.9.3";
 export const MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
 
-type Digest = "sha256" | "sha384" | "sha512";
-
-const DIGESTS: ReadonlyMap<string, Digest> = new Map([
-  ["2.16.840.1.101.3.4.2.1", "sha256"],
+const DIGESTS: ReadonlyMap<string, SignatureDigest> = new Map([
+  [SHA256_OID, "sha256"],
   ["2.16.840.1.101.3.4.2.2", "sha384"],
   ["2.16.840.1.101.3.4.2.3", "sha512"],
 ]);
 
-/** ecdsa-with-SHA2 (RFC 5758 §3.2), SHA-2 with RSA (RFC 4055 §5), bare RSA (RFC 3370 §3.2). */
-const SIGNATURES: ReadonlyMap<string, { keyType: "ec" | "rsa"; digest?: Digest }> = new Map([
-  ["1.2.840.10045.4.3.2", { keyType: "ec", digest: "sha256" }],
-  ["1.2.840.10045.4.3.3", { keyType: "ec", digest: "sha384" }],
-  ["1.2.840.10045.4.3.4", { keyType: "ec", digest: "sha512" }],
-  ["1.2.840.113549.1.1.11", { keyType: "rsa", digest: "sha256" }],
-  ["1.2.840.113549.1.1.12", { keyType: "rsa", digest: "sha384" }],
-  ["1.2.840.113549.1.1.13", { keyType: "rsa", digest: "sha512" }],
+type SignatureScheme = Pick<SignatureAlgorithm, "keyType"> & Partial<SignatureAlgorithm>;
+
+/** What certificates are signed by, and bare RSA, which leaves the digest to `digestAlgorithm` (RFC 3370 §3.2). */
+const SIGNATURES: ReadonlyMap<string, SignatureScheme> = new Map<string, SignatureScheme>([
+  ...SIGNATURE_ALGORITHMS,
   ["1.2.840.113549.1.1.1", { keyType: "rsa" }],
 ]);
 
 export interface SignerInfo {
   /** Which certificate is the signer's. */
   readonly id: RecipientIdentifier;
-  readonly digest: Digest;
-  readonly keyType: "ec" | "rsa";
+  readonly digest: SignatureDigest;
+  readonly keyType: SignatureAlgorithm["keyType"];
   /** What the attribute says of the content. */
   readonly contentType: string;
   readonly messageDigest: Buffer;

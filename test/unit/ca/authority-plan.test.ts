@@ -47,13 +47,6 @@ describe("planAuthority", () => {
     assert.deepEqual(names[3], [{ kind: "uri", uri: "sip:alice@atlanta.example.com" }]);
   });
 
-  test("keeps common names within 64 characters", () => {
-    const plan = planAuthority({ ...REQUEST, domain: `${"a".repeat(60)}.example.com` });
-    assert.ok(plan.kind === "plan");
-    for (const item of plan.items)
-      if (item.kind === "certificate") assert.ok(item.commonName.length <= 64);
-  });
-
   test("plans an installation whose users get theirs by registering", () => {
     const plan = planAuthority({ ...REQUEST, users: [] });
     assert.ok(plan.kind === "plan");

@@ -8,6 +8,7 @@ import {
   type CertificateRequest,
   type Issuer,
   issueCertificate,
+  serialNumberOf,
 } from "../../../protocol/pki/issue-certificate.ts";
 import { keyIdOf, keyTypeOf } from "../../../protocol/pki/public-key.ts";
 import { makeIdentity, NOT_AFTER, NOT_BEFORE } from "./make-identity.ts";
@@ -58,6 +59,26 @@ describe("a user's certificate", () => {
     const read = decodeCertificate(await issueCertificate(request, issuers.p256));
     assert.equal(read.notAfter, Date.parse("2026-11-23T03:04:05Z"));
     assert.equal(read.notBefore, Date.parse("2026-11-23T02:04:05Z"));
+  });
+
+  test("has a common name of 64 characters at most, and its whole name beside it", async () => {
+    const commonName = `${"a".repeat(63)}bc`;
+    const request = { ...requestFor(P256.publicKey), commonName };
+    const certificate = await issueCertificate(request, issuers.p256);
+    assert.equal(new X509Certificate(certificate).subject, `CN=${commonName.slice(0, 64)}`);
+    assert.deepEqual(decodeCertificate(certificate).uris, [ALICE]);
+  });
+
+  test("has the serial number that its octets make, positive and not short", async () => {
+    for (const first of [0x00, 0x7f, 0xff]) {
+      const serialNumber = Buffer.alloc(16, first);
+      const request = { ...requestFor(P256.publicKey), serialNumber };
+      const { serial } = decodeCertificate(await issueCertificate(request, issuers.p256));
+      assert.equal(serial, serialNumberOf(serialNumber).toString("hex"));
+      assert.match(serial, /^[4-7][\da-f]{31}$/);
+    }
+    for (const length of [7, 21])
+      assert.throws(() => serialNumberOf(Buffer.alloc(length)), RangeError);
   });
 
   test("names its issuer as the issuer names itself", async () => {
