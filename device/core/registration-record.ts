@@ -6,6 +6,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { z } from "zod";
 import type { Millis } from "../../protocol/machine.ts";
 import { decodeCertificate, encodeCertificatePem } from "../../protocol/pki/certificate.ts";
+import { keyIdOf } from "../../protocol/pki/public-key.ts";
 import type { DomainTrust } from "./registration-answer.ts";
 
 export interface RegistrationRecord {
@@ -16,6 +17,8 @@ export interface RegistrationRecord {
   readonly privateKey?: KeyObject;
   /** DER. Absent after removal, and where only the location was registered. */
   readonly certificate?: Buffer;
+  /** DER, the newest first: what was in service for the same key before it was renewed. */
+  readonly former: readonly Buffer[];
   /** DER: authorities between the certificate and an anchor. */
   readonly chain: readonly Buffer[];
   readonly location?: RegisteredLocation;
@@ -61,6 +64,7 @@ const schema = z
     instance: z.string().regex(/^urn:uuid:[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/),
     privateKey: privateKey.optional(),
     certificate: certificate.optional(),
+    former: certificates,
     chain: certificates,
     location: z
       .strictObject({ contact: z.string(), isFlow: z.boolean(), expiresAt: z.int().min(0) })
@@ -97,18 +101,41 @@ export function parseRecord(text: string): RegistrationRecord {
 
 /** The document, private key included. */
 export function serializeRecord(record: RegistrationRecord): string {
-  const { privateKey, certificate, chain, controllers, trust } = record;
+  const { privateKey, certificate, former, chain, controllers, trust } = record;
   const pem = (each: readonly Buffer[]): readonly string[] => each.map(encodeCertificatePem);
   const document = {
     version: VERSION,
     ...record,
     privateKey: privateKey?.export({ format: "pem", type: "pkcs8" }),
     certificate: certificate && encodeCertificatePem(certificate),
+    former: pem(former),
     chain: pem(chain),
     controllers: pem(controllers),
     trust: trust.map(({ domain, anchors }) => ({ domain, anchors: pem(anchors) })),
   };
   return `${JSON.stringify(document, undefined, 2)}\n`;
+}
+
+/** Most former certificates that are kept. */
+export const MAX_FORMER = 4;
+
+/**
+ * The former certificates of a record that follows `before`: callers who asked just before a
+ * renewal seal for them. None of another key, none that is over at `now`.
+ */
+export function formerCertificates(
+  before: RegistrationRecord | undefined,
+  current: Buffer | undefined,
+  now: Millis,
+): readonly Buffer[] {
+  if (before?.certificate === undefined || current === undefined) return [];
+  const key = keyIdOf(decodeCertificate(current).publicKey);
+  return [before.certificate, ...before.former]
+    .filter((each) => {
+      const { publicKey, notAfter, encoded } = decodeCertificate(each);
+      return keyIdOf(publicKey) === key && notAfter > now && !encoded.equals(current);
+    })
+    .slice(0, MAX_FORMER);
 }
 
 function tryJson(text: string): unknown {

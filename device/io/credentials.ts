@@ -16,7 +16,7 @@ import { resolveConfigPath } from "../../runtime/config-file.ts";
 import { CredentialFiles, parsePemCertificates } from "../../runtime/credential-files.ts";
 import type { SipTlsSetting } from "../../runtime/sip-transport-tls.ts";
 import type { DeviceConfig } from "../config.ts";
-import type { RegistrationRecord } from "../core/registration-record.ts";
+import { formerCertificates, type RegistrationRecord } from "../core/registration-record.ts";
 import { isSameUser } from "../core/verified-fault.ts";
 import { readRegistration } from "./registration-store.ts";
 import { Trust } from "./trust.ts";
@@ -24,6 +24,8 @@ import { Trust } from "./trust.ts";
 export interface Credentials {
   /** Of the registration while that lasts, else of the configuration; absent before the first. */
   readonly own?: OwnIdentity;
+  /** What was ours before it was renewed, and is valid still: to open by, not to sign by. */
+  readonly former?: readonly Identity[];
   /** Of the configuration, whatever is registered. */
   readonly configured?: OwnIdentity;
   readonly trust: Trust;
@@ -72,7 +74,7 @@ export function loadCredentials(file: string, config: DeviceConfig, now: Millis)
   const own = registeredIdentity(record, configured, now) ?? configured;
   const learnt = (record?.controllers ?? []).flatMap(controllerOf);
   return {
-    ...(own !== undefined && { own }),
+    ...(own !== undefined && { own, former: formerIdentities(record, own, now) }),
     ...(configured !== undefined && { configured }),
     trust: new Trust(config.aor, anchors, record?.trust ?? []),
     controllers: named.length > 0 ? named : learnt,
@@ -99,6 +101,17 @@ export function registeredIdentity(
   if (record.privateKey !== undefined)
     return { identity: { certificate, privateKey: record.privateKey }, chain };
   return configured?.identity.certificate.equals(certificate) ? configured : undefined;
+}
+
+function formerIdentities(
+  record: RegistrationRecord | undefined,
+  { identity }: OwnIdentity,
+  now: Millis,
+): readonly Identity[] {
+  return formerCertificates(record, identity.certificate, now).map((certificate) => ({
+    certificate,
+    privateKey: identity.privateKey,
+  }));
 }
 
 /** TLS with our certificate, or with none. */

@@ -244,7 +244,8 @@ export class Phone {
   async #seal(task: SealingTask): Promise<void> {
     const { config, currentCredentials } = this.#options;
     const current = currentCredentials();
-    const credentials = { ...current, contacts: new Map([...current.contacts, ...this.#learnt]) };
+    const contacts = new Map([...current.contacts, ...this.#learnt]);
+    const credentials = { ...current, contacts };
     const input = await performSealing(task, credentials, config.sealing.form, Date.now());
     this.#signalling.feed({ kind: "call", input });
   }

@@ -13,7 +13,7 @@ import type {
   RegistrationResult,
   RegistrationSetting,
 } from "../core/registration-port.ts";
-import type { RegistrationRecord } from "../core/registration-record.ts";
+import { formerCertificates, type RegistrationRecord } from "../core/registration-record.ts";
 import { reasonOf } from "./fault-reason.ts";
 import type { OwnLocation } from "./own-location.ts";
 import { digestOf, type RegistrarSecrets } from "./registrar-secrets.ts";
@@ -130,6 +130,7 @@ export class RegistrationKeeper {
       ...{ aor: config.aor, instance: this.#instance },
       ...(kept !== undefined && { privateKey: kept }),
       ...(certificate !== undefined && { certificate }),
+      former: formerCertificates(this.#record, certificate, Date.now()),
       chain: plan.kind === "certificate" ? plan.own.chain : answer.chain,
       location: { contact: contact.uri, isFlow: contact.isFlow, expiresAt },
       ...{ controllers: answer.controllers, trust: answer.trust },
@@ -139,9 +140,9 @@ export class RegistrationKeeper {
   /** What stays when location and certificate have gone: the key, and whom we trust. */
   #withdrawn(): RegistrationRecord {
     const { aor } = this.#options.config;
-    const nothing = { aor, instance: this.#instance, chain: [], controllers: [], trust: [] };
-    const before: RegistrationRecord = this.#record ?? nothing;
+    const nobody = { former: [], chain: [], controllers: [], trust: [] };
+    const before: RegistrationRecord = this.#record ?? { aor, instance: this.#instance, ...nobody };
     const { certificate: _certificate, location: _location, ...rest } = before;
-    return { ...rest, chain: [] };
+    return { ...rest, former: [], chain: [] };
   }
 }

@@ -7,6 +7,7 @@ import { type SealingForm, sealAnswer, sealOffer } from "../../protocol/body/sea
 import { type VerifiedEntity, verifySignedEntity } from "../../protocol/body/signed-entity.ts";
 import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
+import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { addressOfRecord } from "../../protocol/sip/uri.ts";
 import type { SealingResult, SealingTask } from "../core/call.ts";
 import { type SealedStage, verifyStage } from "../core/offer-refusal.ts";
@@ -54,7 +55,8 @@ async function perform(task: SealingTask, desk: Desk): Promise<SealingResult> {
     case "seal-answer":
       return { kind: "answer-sealed", ...(await sealAnswer({ ...task, ...signing })) };
     case "open-offer": {
-      const { entity, firstKey } = await openOffer({ ...task, holder: identity });
+      const holders = [identity, ...(desk.credentials.former ?? [])];
+      const { entity, firstKey } = await openByAny(task, holders);
       desk.progress.stage = verifyStage(firstKey);
       return { kind: "offer-opened", verified: await verify(entity, desk), firstKey };
     }
@@ -64,6 +66,22 @@ async function perform(task: SealingTask, desk: Desk): Promise<SealingResult> {
       const known = desk.credentials.contacts.get(addressOfRecord(task.callee)) ?? [];
       return { kind: "answer-opened", verified: await verify(entity, desk, known) };
     }
+  }
+}
+
+type OpenedOffer = ReturnType<typeof openOffer>;
+
+/** A caller may have asked for our certificate just before it was renewed. */
+async function openByAny(
+  task: Extract<SealingTask, { kind: "open-offer" }>,
+  [holder, ...others]: readonly Identity[],
+): OpenedOffer {
+  if (holder === undefined) throw new ProtocolError("ERR_CMS_NO_RECIPIENT", "sealed for another");
+  try {
+    return await openOffer({ ...task, holder });
+  } catch (error) {
+    if (others.length === 0 || !isProtocolError(error, "ERR_CMS_NO_RECIPIENT")) throw error;
+    return openByAny(task, others);
   }
 }
 

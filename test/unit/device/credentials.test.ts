@@ -58,7 +58,7 @@ function keep(more: Partial<RegistrationRecord> = {}): void {
   writeRegistration(join(folder, "alice.json"), {
     ...{ aor: ALICE, instance: "urn:uuid:00000000-0000-1000-8000-aabbccddeeff" },
     ...{ privateKey: registered.privateKey, certificate: registered.certificate },
-    ...{ chain: [biloxi.certificate], controllers: [controller.certificate] },
+    ...{ former: [], chain: [biloxi.certificate], controllers: [controller.certificate] },
     trust: [{ domain: "biloxi.example.com", anchors: [biloxi.certificate] }],
     ...more,
   });
@@ -97,7 +97,7 @@ test("a certificate registered as it is has its key in the configuration alone",
   const { privateKey: _none, ...own } = { privateKey: 0, certificate: alice.certificate };
   writeRegistration(join(folder, "alice.json"), {
     ...{ aor: ALICE, instance: "urn:uuid:00000000-0000-1000-8000-aabbccddeeff", ...own },
-    ...{ chain: [], controllers: [], trust: [] },
+    ...{ former: [], chain: [], controllers: [], trust: [] },
   });
   const config = configOf({ identity: { certificate: "alice.pem", key: "alice.key" } });
   assert.ok(loadCredentials(file, config, NOW).own?.identity.certificate.equals(alice.certificate));

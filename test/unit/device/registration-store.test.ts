@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import {
   chmodSync,
   mkdirSync,
@@ -14,15 +15,28 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import type { RegistrationRecord } from "../../../device/core/registration-record.ts";
-import { parseRecord, serializeRecord } from "../../../device/core/registration-record.ts";
+import {
+  formerCertificates,
+  MAX_FORMER,
+  parseRecord,
+  serializeRecord,
+} from "../../../device/core/registration-record.ts";
 import {
   MAX_STORE_BYTES,
   readRegistration,
   writeRegistration,
 } from "../../../device/io/registration-store.ts";
+import { issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
 import type { Identity } from "../../../protocol/pki/signed-data.ts";
 import { ConfigError } from "../../../runtime/config-file.ts";
-import { makeAuthority, makeHost, makeUser } from "../pki/make-identity.ts";
+import {
+  makeAuthority,
+  makeHost,
+  makeUser,
+  NOT_AFTER,
+  NOT_BEFORE,
+  NOW,
+} from "../pki/make-identity.ts";
 
 const ALICE = "sip:alice@atlanta.example.com";
 const INSTANCE = "urn:uuid:00000000-0000-1000-8000-aabbccddeeff";
@@ -41,7 +55,7 @@ before(async () => {
   const controller = await makeHost(authority, "ss1.atlanta.example.com");
   record = {
     ...{ aor: ALICE, instance: INSTANCE, privateKey: alice.privateKey },
-    ...{ certificate: alice.certificate, chain: [authority.certificate] },
+    ...{ certificate: alice.certificate, former: [], chain: [authority.certificate] },
     location: { contact: "sip:alice@192.0.2.101:5061", isFlow: true, expiresAt: 1_000_000 },
     controllers: [controller.certificate],
     trust: [{ domain: "biloxi.example.com", anchors: [authority.certificate] }],
@@ -63,9 +77,40 @@ test("what is written is what is read, and its owner's alone", () => {
 });
 
 test("without key, certificate and location it is a record as well", () => {
-  const bare = { aor: ALICE, instance: INSTANCE, chain: [], controllers: [], trust: [] };
+  const lists = { former: [], chain: [], controllers: [], trust: [] };
+  const bare = { aor: ALICE, instance: INSTANCE, ...lists };
   assert.deepEqual(parseRecord(serializeRecord(bare)), bare);
 });
+
+test("a renewed certificate stays for those who asked before: of the same key, while it lasts", async () => {
+  const { privateKey } = alice;
+  const publicKey = createPublicKey(privateKey);
+  const renewed = await Promise.all(
+    [1, 2, 3, 4, 5, 6].map((serial) => issued(publicKey, serial, NOT_AFTER)),
+  );
+  const over = await issued(publicKey, 7, new Date(NOW - 1));
+  const other = await makeUser(authority, ALICE);
+  const [current = assert.fail(), ...former] = renewed;
+  const before = { ...record, former: [over, other.certificate, ...former] };
+  assert.deepEqual(formerCertificates(before, current, NOW), [
+    alice.certificate,
+    ...former.slice(0, MAX_FORMER - 1),
+  ]);
+  assert.deepEqual(formerCertificates(before, other.certificate, NOW), []);
+  assert.deepEqual(formerCertificates(undefined, current, NOW), []);
+  assert.deepEqual(formerCertificates(before, undefined, NOW), []);
+});
+
+const issued = (publicKey: KeyObject, serial: number, notAfter: Date): Promise<Buffer> =>
+  issueCertificate(
+    {
+      ...{ commonName: ALICE, publicKey, profile: "user", notAfter },
+      alternativeNames: [{ kind: "uri", uri: ALICE }],
+      serialNumber: Buffer.alloc(16, serial),
+      notBefore: NOT_BEFORE,
+    },
+    authority,
+  );
 
 test("nothing is kept where there is no file", () => {
   assert.equal(readRegistration(file, ALICE), undefined);
