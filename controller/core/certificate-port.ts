@@ -113,6 +113,12 @@ export type CertificateInput =
   /** What the directory says has changed: what is revoked goes out of service now. */
   | { readonly kind: "certificates-revoked" };
 
+/** What the desk is asked of one kind. */
+export type Asked<Kind extends CertificateEffect["kind"]> = Extract<
+  CertificateEffect,
+  { kind: Kind }
+>;
+
 export type CertificateEffect =
   | {
       readonly kind: "open-registration";

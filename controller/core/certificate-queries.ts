@@ -7,12 +7,14 @@
  *      └─── 403, 404, 480, 500 ◀─┴──────────── refused ◀───────┘
  * ```
  */
+import { QUERY_MAX_CERTIFICATES } from "../../protocol/body/certificate-query.ts";
 import { assertNever } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
 import { serializeSipDate } from "../../protocol/sip/date.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest } from "../../protocol/sip/message.ts";
+import { earliest } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { AskerLimit } from "./asker-limit.ts";
 import type { Binding } from "./bindings.ts";
@@ -21,7 +23,6 @@ import { askerFault, isSigned, queryAnswerRows } from "./certificate-query.ts";
 import { refusedFor, tryLater, warned } from "./certificate-refusals.ts";
 import { certificatesInService } from "./certificates-in-service.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import { earliest } from "./earliest.ts";
 import type { Origin } from "./gatekeeper.ts";
 import { Pending } from "./pending.ts";
 import { ALLOWED_METHODS, type Rejection, rejection, respond, type Sender } from "./sender.ts";
@@ -30,8 +31,6 @@ import type { Site } from "./site.ts";
 /** Queries that wait for the desk at one time. */
 export const MAX_PENDING_QUERIES = 400;
 export const QUERY_TIMEOUT_MS = 8_000;
-/** Certificates in one answer: the best. */
-export const MAX_ANSWERED = 15;
 
 export interface CertificateQueriesSetting {
   readonly site: () => Site;
@@ -149,7 +148,7 @@ export class CertificateQueries {
     if (fault !== undefined) return this.#refuse(query, fault);
     if (policy.users.find(aor) === undefined) return this.#refuse(query, rejection(404));
     const all = certificatesInService(bindingsOf(aor, now), authority.directory, now);
-    const served = all.slice(0, MAX_ANSWERED);
+    const served = all.slice(0, QUERY_MAX_CERTIFICATES);
     if (served.length === 0) return this.#refuse(query, rejection(480));
     const answer = { query, at: now, toTag: sender.newTag() };
     const ref = this.#signing.add(answer, now);

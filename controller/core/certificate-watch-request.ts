@@ -11,6 +11,7 @@ import {
 } from "../../protocol/sip/message.ts";
 import { messageTag, parseNameAddr } from "../../protocol/sip/name-addr.ts";
 import { isSipScheme } from "../../protocol/sip/uri.ts";
+import { mediaType } from "./body-kind.ts";
 import { type Rejection, rejection } from "./sender.ts";
 import { parsed } from "./verdict.ts";
 
@@ -82,9 +83,7 @@ function hasSipContact(request: SipRequest): boolean {
 /** Without Accept, certificates are what is wanted (RFC 6072 §6.4). */
 function acceptsCertificates(request: SipRequest): boolean {
   if (headerValue(request, "Accept") === undefined) return true;
-  return headerValues(request, "Accept").some((range) =>
-    CERTIFICATE_TYPES.has((range.split(";", 1)[0] ?? "").trim().toLowerCase()),
-  );
+  return headerValues(request, "Accept").some((range) => CERTIFICATE_TYPES.has(mediaType(range)));
 }
 
 const refused = (status: number, headers?: Rejection["headers"]): WatchReading => ({

@@ -13,6 +13,7 @@ import { serializeHostPort } from "../../protocol/sip/uri.ts";
 import type { Via } from "../../protocol/sip/via.ts";
 import { wayToParty } from "./dialog-guard.ts";
 import type { DialogPlace, Leg } from "./dialog-table.ts";
+import { isSipsUri } from "./forward.ts";
 import type { Origin } from "./gatekeeper.ts";
 import type { Door, Neighbourhood } from "./neighbourhood.ts";
 import { whomOf } from "./new-call.ts";
@@ -192,5 +193,3 @@ function contactAt({ transport, address, port }: Door, secure: boolean): string 
 
 /** The same value, of texts that keep no whole message in memory as a piece of one does. */
 export const detached = <T>(value: T): T => JSON.parse(JSON.stringify(value));
-
-export const isSipsUri = (uri: string): boolean => /^sips:/i.test(uri);

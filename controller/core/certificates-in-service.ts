@@ -2,8 +2,8 @@
  * The certificates that a user can be reached by now: each belongs to a binding, is neither over
  * nor revoked, and there is one for each key (RFC 8591 §4.4.1). Pure.
  */
-import { createHash } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
+import { fingerprintOf } from "../../protocol/pki/certificate.ts";
 import type { AuthorityDirectory } from "./authority-policy.ts";
 import type { Binding, BindingCertificate } from "./bindings.ts";
 
@@ -36,7 +36,5 @@ export function certificatesInService(
 export const isRevoked = (
   { der, keyId }: BindingCertificate,
   directory: AuthorityDirectory,
-): boolean => directory.isRevoked({ keyId, der, fingerprint: fingerprintOf(der) });
-
-const fingerprintOf = (base64: string): string =>
-  createHash("sha256").update(Buffer.from(base64, "base64")).digest("hex");
+): boolean =>
+  directory.isRevoked({ keyId, der, fingerprint: fingerprintOf(Buffer.from(der, "base64")) });

@@ -16,6 +16,7 @@ import { createResponse } from "../../protocol/sip/create-response.ts";
 import { serializeSipDate } from "../../protocol/sip/date.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import { headerValue } from "../../protocol/sip/message.ts";
+import { earliest } from "../../protocol/sip/transaction.ts";
 import type { AuthorityPolicy } from "./authority-policy.ts";
 import type { BindingCertificate } from "./bindings.ts";
 import type {
@@ -27,7 +28,6 @@ import type {
 import { refusedBody, refusedFor, tryLater } from "./certificate-refusals.ts";
 import { contactValue } from "./contact-binding.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import { earliest } from "./earliest.ts";
 import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "./guess-limit.ts";
 import { Pending } from "./pending.ts";
 import { RateLimit } from "./rate-limit.ts";
@@ -151,11 +151,8 @@ export class CertifiedRegistrations {
   }
 
   deadline(): Millis | undefined {
-    return earliest(
-      this.#opening.deadline(),
-      this.#unknown.deadline(),
-      this.#certifying.deadline(),
-    );
+    const opening = earliest(this.#opening.deadline(), this.#unknown.deadline());
+    return earliest(opening, this.#certifying.deadline());
   }
 
   #limit(

@@ -40,7 +40,7 @@ export function leavingRequest(leaving: Leaving): SipRequest | undefined {
   const sending = over === undefined ? outgoing : neighbourhood.doorTo({ ...to, transport: over });
   const incoming = neighbourhood.doorTo(from);
   if (outgoing === undefined || incoming === undefined || sending === undefined) return undefined;
-  if (isSecure(uri ?? request.uri) && sending.transport !== "tls") return undefined;
+  if (isSipsUri(uri ?? request.uri) && sending.transport !== "tls") return undefined;
   const { transport, address, port } = sending;
   const via = ownVia(transport, address, port, branchFor(request, random));
   const isDropped = (name: string, value: string) =>
@@ -63,12 +63,12 @@ const branchFor = (request: SipRequest, random: (size: number) => Buffer): strin
 
 /** Both doors where they differ, the outgoing on top (RFC 5658 §6); SIPS stays so (§16.6 item 4). */
 function routesBack(uris: readonly string[], incoming: Door, outgoing: Door): readonly string[] {
-  const route = uris.some(isSecure) ? "secureRoute" : "route";
+  const route = uris.some(isSipsUri) ? "secureRoute" : "route";
   return incoming === outgoing ? [incoming[route]] : [outgoing[route], incoming[route]];
 }
 
 /** A SIPS URI, which promises TLS on every hop (§26.2.2). */
-const isSecure = (uri: string): boolean => /^sips:/i.test(uri);
+export const isSipsUri = (uri: string): boolean => /^sips:/i.test(uri);
 
 /** Credentials for our realms end here (RFC 3261 §22.3). */
 function isOurs(credentials: string, neighbourhood: Neighbourhood): boolean {

@@ -6,17 +6,17 @@ import type { Millis } from "../../protocol/machine.ts";
 import type { FlowId } from "../../protocol/sip/flow.ts";
 import type { SipRequest, SipResponse } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
-import type { FailureReason } from "../../protocol/sip/transaction.ts";
+import { earliest, type FailureReason } from "../../protocol/sip/transaction.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { AskerLimit } from "./asker-limit.ts";
 import type { Binding } from "./bindings.ts";
 import type { AskerOutcome, SignedOutcome } from "./certificate-port.ts";
 import { CertificateQueries, type CertificateQuery } from "./certificate-queries.ts";
+import { refusedFor } from "./certificate-refusals.ts";
 import type { WatchedCertificate } from "./certificate-watch.ts";
 import { CertificateWatchers } from "./certificate-watchers.ts";
 import { certificatesInService } from "./certificates-in-service.ts";
 import type { ControllerEffect } from "./controller-port.ts";
-import { earliest } from "./earliest.ts";
 import type { Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 
@@ -61,12 +61,14 @@ export class UserCertificates {
 
   watch(watching: CertificateQuery, now: Millis): readonly ControllerEffect[] {
     const { site, sender } = this.#setting;
-    const { received, key } = watching;
-    const perMinute = site().authority?.perMinute.queries ?? 0;
-    const limited = this.#limit.refusalOf(watching, perMinute, now);
-    return limited === undefined
+    const { authority } = site();
+    const refused =
+      authority === undefined
+        ? refusedFor("no-authority")
+        : this.#limit.refusalOf(watching, authority.perMinute.queries, now);
+    return refused === undefined
       ? this.#watchers.subscribe(watching, now)
-      : sender.turnAway(received, key, limited);
+      : sender.turnAway(watching.received, watching.key, refused);
   }
 
   /** A request of a subscription to a certificate; undefined for any other. */

@@ -7,7 +7,7 @@ import { signQueryAnswer, verifyQuery } from "../../protocol/body/certificate-qu
 import { isProtocolError } from "../../protocol/errors.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import type { AskerOutcome, CertificateEffect, SignedOutcome } from "../core/certificate-port.ts";
+import type { Asked, AskerOutcome, SignedOutcome } from "../core/certificate-port.ts";
 import type { BodyCredentials } from "./credentials.ts";
 import type { DomainTrust } from "./domain-trust.ts";
 import type { FairQueue } from "./fair-queue.ts";
@@ -20,8 +20,6 @@ export interface QueryDeskSetting {
   readonly signatures: FairQueue;
   readonly log: Logger;
 }
-
-type Asked<Kind extends CertificateEffect["kind"]> = Extract<CertificateEffect, { kind: Kind }>;
 
 /** A signature and its chain cost a millisecond or two. */
 export const SIGNATURE_LIMITS = { running: 8, waiting: 256, waitingOfOne: 32 };

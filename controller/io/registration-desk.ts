@@ -21,7 +21,7 @@ import { keyIdOf } from "../../protocol/pki/public-key.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type {
-  CertificateEffect,
+  Asked,
   CertifiedKey,
   CertifyOutcome,
   Claim,
@@ -49,8 +49,6 @@ export interface RegistrationDeskSetting {
   readonly passwords: FairQueue;
   readonly log: Logger;
 }
-
-type Asked<Kind extends CertificateEffect["kind"]> = Extract<CertificateEffect, { kind: Kind }>;
 
 /** Each password may cost two derivations of 200,000 rounds in the thread pool. */
 export const PASSWORD_LIMITS = { running: 2, waiting: 64, waitingOfOne: 4 };

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  MAX_ANSWERED,
   MAX_PENDING_QUERIES,
   QUERY_TIMEOUT_MS,
 } from "../../../controller/core/certificate-queries.ts";
@@ -10,6 +9,7 @@ import type {
   ControllerEffect,
   ControllerRules,
 } from "../../../controller/core/controller-port.ts";
+import { QUERY_MAX_CERTIFICATES } from "../../../protocol/body/certificate-query.ts";
 import type { ProtocolErrorCode } from "../../../protocol/errors.ts";
 import { serializeSipDate } from "../../../protocol/sip/date.ts";
 import { headerValue, type SipRequest } from "../../../protocol/sip/message.ts";
@@ -147,13 +147,13 @@ test("every phone's certificate is told, one for each key, the best first", () =
 test("the answer has no more certificates than its limit", () => {
   const limits = { registrar: { maxContacts: 40 } };
   const driver = new CertificateDriver({}, limits);
-  for (let phone = 0; phone < MAX_ANSWERED + 3; phone += 1) {
+  for (let phone = 0; phone < QUERY_MAX_CERTIFICATES + 3; phone += 1) {
     const contacts = [`<sip:alice@10.10.1.${phone}>`];
     const claim = requestClaim({ keyId: `key-${phone}` });
     driver.register(sealedRegister({ contacts, expires: 60 }), { claim });
   }
   const { certificates } = asked(judge(driver, query()), "sign-answer");
-  assert.equal(certificates.length, MAX_ANSWERED);
+  assert.equal(certificates.length, QUERY_MAX_CERTIFICATES);
 });
 
 test("where a phone is is told to our own users, if the policy says so, and if it was not sealed", () => {
