@@ -7,7 +7,7 @@ import { isRecipient, openAnswer, openOffer } from "../../protocol/body/open-bod
 import { verifySignedEntity } from "../../protocol/body/signed-entity.ts";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
-import type { Certificate } from "../../protocol/pki/certificate.ts";
+import { type Certificate, decodeCertificate } from "../../protocol/pki/certificate.ts";
 import type { Identity } from "../../protocol/pki/signed-data.ts";
 import { headerValue, type SipMessage } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
@@ -67,7 +67,7 @@ export class BodyInspector {
     const anchors = (signer: Certificate) => trust.anchorsOf(signer);
     const verified = await verifySignedEntity({ entity, anchors, now: Date.now() });
     const { signer, sipfrag, sdp } = verified;
-    if (trust.isRevoked(signer.certificate))
+    if (trust.isRevoked(decodeCertificate(signer.certificate)))
       throw new ProtocolError("ERR_CERTIFICATE", "certificate is revoked");
     return { signer: signer.uris, sipfrag, sdp };
   }

@@ -4,7 +4,7 @@
  */
 import { isProtocolError, ProtocolError } from "../../protocol/errors.ts";
 import type { Millis } from "../../protocol/machine.ts";
-import { type Certificate, decodeCertificate } from "../../protocol/pki/certificate.ts";
+import type { Certificate } from "../../protocol/pki/certificate.ts";
 import type { Crl } from "../../protocol/pki/crl.ts";
 import { keyIdOf } from "../../protocol/pki/public-key.ts";
 import { type ChainRequest, verifyChain } from "../../protocol/pki/verify-chain.ts";
@@ -24,7 +24,7 @@ export interface TrustSetting {
   readonly body: BodyCredentials;
   /** Absent: what `body` says is all. */
   readonly authority?: AuthorityCredentials | undefined;
-  /** What our own authority has revoked; absent without one. */
+  /** What is revoked; absent without an authority of our own. */
   readonly directory: Pick<AuthorityDirectory, "isRevoked"> | undefined;
 }
 
@@ -68,13 +68,12 @@ export class DomainTrust {
     return names;
   }
 
-  /** Whether a certificate, its chain apart, was revoked by us. @param der DER, sound */
-  isRevoked(der: Uint8Array): boolean {
-    return this.#directory !== undefined && this.#isKeyRevoked(decodeCertificate(der));
-  }
-
-  readonly #isKeyRevoked = ({ publicKey }: Certificate): boolean =>
-    this.#directory?.isRevoked({ keyId: keyIdOf(publicKey) }) === true;
+  /** Whether a certificate, its chain apart, was revoked by us or its own authority's list. */
+  readonly isRevoked = ({ publicKey, encoded }: Certificate): boolean =>
+    this.#directory?.isRevoked({
+      keyId: keyIdOf(publicKey),
+      der: encoded.toString("base64"),
+    }) === true;
 
   #anchorsFor(uri: string): readonly Buffer[] {
     return this.#byDomain.get(domainOf(uri)) ?? this.#common;
@@ -88,7 +87,7 @@ export class DomainTrust {
         ...shown,
         crls: this.#crls,
         crlCoverage: "where-present",
-        isRevoked: this.#isKeyRevoked,
+        isRevoked: this.isRevoked,
       });
       return true;
     } catch (error) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { controllerSchema } from "../../../controller/config.ts";
+import type { AuthorityDirectory } from "../../../controller/core/authority-policy.ts";
 import { BodyInspector } from "../../../controller/io/body-inspector.ts";
 import { loadCredentials } from "../../../controller/io/credentials.ts";
 import { DomainTrust } from "../../../controller/io/domain-trust.ts";
@@ -16,7 +17,9 @@ import { ROWS, registerOf } from "./office-fixture.ts";
 const BOB = "sip:bob@biloxi.example.com";
 let files: AuthorityFiles;
 let inspector: BodyInspector;
+/** By key, and by certificate as other authorities' lists have them. */
 const revoked = new Set<string>();
+const listed = new Set<string>();
 
 before(() => {
   files = new AuthorityFiles();
@@ -27,7 +30,9 @@ before(() => {
     parseConfig(AUTHORITY_CONFIG, controllerSchema),
   );
   assert.ok(body !== undefined);
-  const directory = { isRevoked: ({ keyId }: { readonly keyId: string }) => revoked.has(keyId) };
+  const directory: Pick<AuthorityDirectory, "isRevoked"> = {
+    isRevoked: ({ keyId, der = "" }) => revoked.has(keyId) || listed.has(der),
+  };
   const trust = new DomainTrust({ body, authority, directory });
   const log = createLogger("controller", "silent");
   inspector = new BodyInspector({ holder: body.identity, trust, log });
@@ -71,4 +76,11 @@ test("a key that our authority revoked signs no call any more", async () => {
   assert.deepEqual(await signerOf("gone"), [ALICE]);
   revoked.add(keyIdOf(decodeCertificate(files.der("gone")).publicKey));
   assert.equal(await signerOf("gone"), "ERR_CERTIFICATE");
+});
+
+test("a certificate on the list of its own authority signs no call any more", async () => {
+  files.makeUser("corporate", "root", ALICE);
+  assert.deepEqual(await signerOf("corporate"), [ALICE]);
+  listed.add(files.der("corporate").toString("base64"));
+  assert.equal(await signerOf("corporate"), "ERR_CERTIFICATE");
 });
