@@ -33,7 +33,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     load: async () => (await import("../recorder/recordings.ts")).recordings,
   },
   device: {
-    summary: "a phone on the command line that seals its SDP",
+    summary: "a phone on the command line: registers, asks for certificates, seals its calls",
     load: async () => (await import("../device/main.ts")).main,
   },
   ca: {
