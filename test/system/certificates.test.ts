@@ -89,6 +89,19 @@ test("C5: a refresh keeps the key and has a new serial; a stopped phone takes bo
   await bob.stop();
 });
 
+test("C5: a phone that goes away without a word is out of service when its time is over", async () => {
+  const short = registering("alice", { profile: "private", expiresS: 10 });
+  const alice = domains.device("alice", ["register", "--once"], short);
+  const event = await alice.event({ event: "registered" }, WAIT_MS);
+  const end = Number(event["expiresAt"]);
+  assert.equal(certificateOf(event)["notAfter"], end);
+  const { phone: bob } = await registered(domains, "bob");
+  assert.equal((await asked(domains, "bob", aorOf("alice")))["event"], "certificate");
+  await new Promise((resolve) => setTimeout(resolve, end - Date.now()));
+  assert.equal((await asked(domains, "bob", aorOf("alice")))["status"], 480);
+  await bob.stop();
+});
+
 test("C6, C7: asked across domains, each learns the other's certificate and its end", async () => {
   const [alice, bob] = await Promise.all([
     registered(domains, "alice"),
