@@ -1,4 +1,5 @@
-/** What the commands of `keyhole ca` have in common. */
+/** What the commands of `keyhole ca` have in common. Pure. */
+import { InvalidArgumentError } from "commander";
 
 /** Where a command speaks. */
 export interface Terminal {
@@ -11,3 +12,13 @@ export const EXIT_DATA = 65;
 export const EXIT_CANNOT_CREATE = 73;
 /** There is no such certificate. */
 export const EXIT_NOT_FOUND = 1;
+
+/** Reads an option of so many days at most. */
+export const daysUpTo =
+  (maxDays: number) =>
+  (text: string): number => {
+    const days = Number(text);
+    if (!Number.isInteger(days) || days < 1 || days > maxDays)
+      throw new InvalidArgumentError(`a whole number from 1 to ${maxDays} expected`);
+    return days;
+  };

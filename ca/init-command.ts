@@ -1,9 +1,9 @@
 /**
  * `keyhole ca init`. Touches the directory named on its command line.
  */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { EXIT_USAGE } from "../runtime/command-line.ts";
-import { EXIT_CANNOT_CREATE, type Terminal } from "./command.ts";
+import { daysUpTo, EXIT_CANNOT_CREATE, type Terminal } from "./command.ts";
 import { type AuthorityRequest, planAuthority } from "./core/authority-plan.ts";
 import { formatPlanTable } from "./core/plan-table.ts";
 import { CannotWriteError, makeAuthority } from "./io/make-authority.ts";
@@ -45,7 +45,7 @@ export function addInitCommand(
     .option(
       "--days <number>",
       "how long controller and users are certified",
-      parseDays,
+      daysUpTo(MAX_DAYS),
       DEFAULT_DAYS,
     )
     .action(async (options: InitOptions) => done(await init(options, terminal)));
@@ -73,11 +73,4 @@ async function init(options: InitOptions, terminal: Terminal): Promise<number> {
   }
   terminal.stdout.write(`Written to ${options.out}\n\n${formatPlanTable(plan.items)}`);
   return 0;
-}
-
-function parseDays(text: string): number {
-  const days = Number(text);
-  if (!Number.isInteger(days) || days < 1 || days > MAX_DAYS)
-    throw new InvalidArgumentError(`a whole number from 1 to ${MAX_DAYS} expected`);
-  return days;
 }

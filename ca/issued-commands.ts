@@ -6,7 +6,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { REVOCATION_REASONS, type RevocationReason } from "../protocol/pki/revocation-reason.ts";
 import { AuthorityDatabase, type RevocationTarget } from "../runtime/authority-database.ts";
 import type { ListedCertificate } from "../runtime/authority-tables.ts";
-import { EXIT_DATA, EXIT_NOT_FOUND, type Terminal } from "./command.ts";
+import { daysUpTo, EXIT_DATA, EXIT_NOT_FOUND, type Terminal } from "./command.ts";
 import { formatIssuedLines, formatIssuedTable } from "./core/issued-table.ts";
 import { CrlError, type CrlFiles, makeCrl } from "./io/make-crl.ts";
 
@@ -64,7 +64,12 @@ export function addIssuedCommands(
     .requiredOption("--certificate <file>", "the issuer's certificate, PEM")
     .requiredOption("--key <file>", "the issuer's private key, PEM")
     .requiredOption("--out <file>", "where the list goes, in place of the last one")
-    .option("--days <number>", "until when the next list comes", parseDays, DEFAULT_CRL_DAYS)
+    .option(
+      "--days <number>",
+      "until when the next list comes",
+      daysUpTo(MAX_CRL_DAYS),
+      DEFAULT_CRL_DAYS,
+    )
     .option("--der", "write DER instead of PEM")
     .action(async (options: CrlOptions) =>
       done(await withDatabase(options, (book) => crl(book, options, terminal))),
@@ -153,13 +158,6 @@ function parseTarget(text: string): RevocationTarget {
   throw new InvalidArgumentError(
     "a serial number in hexadecimal or an address such as sip:alice@example.com expected",
   );
-}
-
-function parseDays(text: string): number {
-  const days = Number(text);
-  if (!Number.isInteger(days) || days < 1 || days > MAX_CRL_DAYS)
-    throw new InvalidArgumentError(`a whole number from 1 to ${MAX_CRL_DAYS} expected`);
-  return days;
 }
 
 const toDate = (at: number): Date => new Date(at);

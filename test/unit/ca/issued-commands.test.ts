@@ -204,7 +204,8 @@ describe("keyhole ca crl", () => {
       assert.match(stderr, fault);
       assert.doesNotMatch(stderr, /\n.*\n/);
     }
-    assert.equal((await crl("--days", "0")).status, 64);
+    for (const days of ["0", "366", "1.5"])
+      assert.equal((await crl("--days", days)).status, 64, days);
     assert.match((await crl()).stdout, /^List 1 /);
     const unwritable = await crl("--out", pathOf("no/such/place.crl"));
     assert.equal(unwritable.status, 65);
