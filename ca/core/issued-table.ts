@@ -2,6 +2,7 @@
  * What the authority issued, for people and for programs. Pure.
  */
 import type { Millis } from "../../protocol/machine.ts";
+import { formatColumns } from "./columns.ts";
 
 /** What is shown of a certificate. */
 export interface ShownCertificate {
@@ -35,13 +36,7 @@ export function formatIssuedTable(
     const detail = revocation === undefined ? state : `${state}: ${revocation.reason}`;
     return [serial, toSeconds(toDate(notAfter)), aor, detail];
   });
-  const table = [["serial", "valid until", "user", "state"], ...rows];
-  const widths = [0, 1, 2].map((column) =>
-    Math.max(...table.map((row) => row[column]?.length ?? 0)),
-  );
-  return table
-    .map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}\n`)
-    .join("");
+  return formatColumns([["serial", "valid until", "user", "state"], ...rows]);
 }
 
 /** One JSON object a line. */
