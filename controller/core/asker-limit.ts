@@ -9,6 +9,7 @@ import { tryLater } from "./certificate-refusals.ts";
 import { aorOfUri, type Origin } from "./gatekeeper.ts";
 import { RateLimit } from "./rate-limit.ts";
 import type { Rejection } from "./sender.ts";
+import type { Trunk } from "./sip-policy.ts";
 
 /** Questions that come from one trunk: so many times as many as of one asker. */
 export const TRUNK_SHARE = 20;
@@ -22,12 +23,23 @@ export class AskerLimit {
     perMinute: number,
     now: Millis,
   ): Rejection | undefined {
-    const asker =
-      origin.kind === "user" ? origin.user.aor : aorOfUri(messageAddress(received, "From").uri);
-    const waits = [this.#rate.take(`asker ${asker}`, perMinute, now)];
-    if (origin.kind === "trunk")
-      waits.push(this.#rate.take(`trunk ${origin.trunk.domain}`, perMinute * TRUNK_SHARE, now));
-    const waitS = Math.max(...waits.map((each) => each ?? 0));
-    return waitS === 0 ? undefined : tryLater("Too many queries", waitS);
+    const waitS =
+      origin.kind === "user"
+        ? this.#rate.take(origin.user.aor, perMinute, now)
+        : this.#waitOf(origin.trunk, received, perMinute, now);
+    return waitS === undefined ? undefined : tryLater("Too many queries", waitS);
+  }
+
+  /** Whoever a trunk says is asking: it uses up nobody's share but its own. */
+  #waitOf(
+    { domain }: Trunk,
+    received: SipRequest,
+    perMinute: number,
+    now: Millis,
+  ): number | undefined {
+    const asker = aorOfUri(messageAddress(received, "From").uri);
+    const ofOne = this.#rate.take(`trunk ${domain} ${asker}`, perMinute, now);
+    const ofAll = this.#rate.take(`trunk ${domain}`, perMinute * TRUNK_SHARE, now);
+    return ofOne === undefined ? ofAll : Math.max(ofOne, ofAll ?? 0);
   }
 }

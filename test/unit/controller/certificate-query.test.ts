@@ -37,6 +37,7 @@ import {
   responsesOf,
   SIP,
   statusOf,
+  trunk,
 } from "./proxy-fixture.ts";
 
 const BOB = "sip:bob@biloxi.example.com";
@@ -310,6 +311,19 @@ test("queries are limited for each asker", () => {
   const carols = query({ from: "<sip:carol@biloxi.example.com>;tag=q1" });
   asked(driver.receive(carols, FROM_BILOXI), "verify-asker");
   asked(driver.receive(query(daves), FROM_DAVE), "verify-asker");
+});
+
+test("a trunk that asks in the name of another's users uses up nobody's share but its own", () => {
+  const identities = ["sip:chicago.example.com"];
+  const hostile = trunk("chicago.example.com", "10.40.0.2", { transport: "tls", identities });
+  const sip = { ...SIP, trunks: [...SIP.trunks, hostile] };
+  const perMinute = { registrations: 60, queries: 1 };
+  const driver = new CertificateDriver({ perMinute }, { sip });
+  driver.register();
+  const fromHostile = peerWith(FROM_BILOXI, { transport: "tls", identities }, "flow-hostile");
+  asked(driver.receive(query(), fromHostile), "verify-asker");
+  assert.equal(statusOf(driver.receive(query(), fromHostile)), 500);
+  asked(driver.receive(query(), FROM_BILOXI), "verify-asker");
 });
 
 test("a trunk that invents askers is limited as a whole", () => {
