@@ -25,7 +25,7 @@ import type {
   RegistrationOutcome,
   Reply,
 } from "./certificate-port.ts";
-import { refusedBody, refusedFor, tryLater } from "./certificate-refusals.ts";
+import { refusedBody, refusedFor, tryLater, UNDECIPHERABLE } from "./certificate-refusals.ts";
 import { contactValue } from "./contact-binding.ts";
 import type { ControllerEffect } from "./controller-port.ts";
 import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "./guess-limit.ts";
@@ -34,12 +34,13 @@ import { RateLimit } from "./rate-limit.ts";
 import { parseRegister } from "./register-request.ts";
 import type { Registrar } from "./registrar.ts";
 import {
+  CHANGED,
   type Granted,
   type Judgement,
   RegistrationJudge,
   type SealedRegistering,
 } from "./registration-judge.ts";
-import { labelOf } from "./sealed-register.ts";
+import { isMalleable, labelOf } from "./sealed-register.ts";
 import { type Rejection, rejection, respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
 import { stored } from "./stored.ts";
@@ -93,7 +94,10 @@ export class CertifiedRegistrations {
     if (typeof label !== "string") return turnAway(label);
     const limited = this.#limit(sealed, site.authority, now);
     if (limited !== undefined) return turnAway(limited);
-    const ref = (user === undefined ? this.#unknown : this.#opening).add(sealed, now);
+    if (user === undefined && isMalleable(received)) return turnAway(UNDECIPHERABLE);
+    const peer = site.gatekeeper.believed(arrival.peer, now);
+    const waiting = { ...sealed, arrival: { ...arrival, peer } };
+    const ref = (user === undefined ? this.#unknown : this.#opening).add(waiting, now);
     if (ref === undefined) return turnAway(CROWDED);
     const source = arrival.peer.address;
     const labelled = label === "ours" && (user !== undefined || this.#mayGuess(source, aor, now));
@@ -201,13 +205,13 @@ export class CertifiedRegistrations {
     const { authority } = this.#setting.site();
     if (authority === undefined || now >= until || !isAsAsked(certificate, granted))
       return this.#refuse(sealed, UNCERTIFIED);
+    if (!this.#judge.isStillProven(sealed, now)) return this.#refuse(sealed, CHANGED);
     const fault = this.#judge.faultOf(granted, authority, now);
     if (fault !== undefined) return this.#refuse(sealed, refusedFor(fault));
     const { sender, registrar } = this.#setting;
     const known = certificate === undefined ? {} : { certificate: keptOf(certificate) };
     const { response, changes } = registrar.handle(request, { ...registration, ...known }, now, at);
-    if (response.status !== 200)
-      return [...stored(changes), ...this.#refuse(sealed, tryLater("Registration has changed"))];
+    if (response.status !== 200) return [...stored(changes), ...this.#refuse(sealed, CHANGED)];
     const headers = [...response.headers, ["Content-Type", contentType] as const];
     const parts = { headers, body, toTag: sender.newTag() };
     return [...stored(changes), respond(sealed.key, createResponse(sealed.received, 200, parts))];

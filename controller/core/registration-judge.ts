@@ -10,7 +10,7 @@ import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import type { AuthorityPolicy } from "./authority-policy.ts";
 import type { Binding } from "./bindings.ts";
 import type { Claim, RegistrationOutcome } from "./certificate-port.ts";
-import { refusedFor, refusedRows, tryLater } from "./certificate-refusals.ts";
+import { refusedFor, refusedRows, tryLater, UNDECIPHERABLE } from "./certificate-refusals.ts";
 import { completeRegister, innerRowsFault } from "./inner-rows.ts";
 import { type ClaimFault, claimFault } from "./key-claim.ts";
 import { RateLimit } from "./rate-limit.ts";
@@ -18,6 +18,7 @@ import type { Registrar, Registration } from "./registrar.ts";
 import {
   admitRegister,
   coversClaim,
+  isMalleable,
   type RegisterAdmission,
   withInnerCredentials,
 } from "./sealed-register.ts";
@@ -29,6 +30,7 @@ import type { User } from "./users.ts";
 export interface SealedRegistering {
   readonly received: SipRequest;
   readonly key: string;
+  /** Of its peer what was believed when it came. */
   readonly arrival: Arrival;
   /** Who he has proved to be; undefined: that stands inside. */
   readonly user: User | undefined;
@@ -82,10 +84,11 @@ export class RegistrationJudge {
     now: Millis,
   ): Judgement {
     const { rows, claim } = opened;
-    const fault = innerRowsFault(sealed.received, rows, { now, skewMs: authority.skewMs });
-    if (fault !== undefined) return refuse(refusedRows(fault, now));
-    const completed = completeRegister(sealed.received, rows);
-    if (completed === undefined) return refuse(refusedRows("differ", now));
+    const { received } = sealed;
+    const fault = innerRowsFault(received, rows, { now, skewMs: authority.skewMs });
+    const completed = fault === undefined ? completeRegister(received, rows) : undefined;
+    if (completed === undefined)
+      return refuse(isMalleable(received) ? UNDECIPHERABLE : refusedRows(fault ?? "differ", now));
     const proven = this.#authenticate(sealed, opened, authority, now);
     if (proven.kind === "reject") return refuse(proven.rejection);
     // What was sealed is the same however its envelope was rewrapped.
@@ -94,6 +97,12 @@ export class RegistrationJudge {
     const { peer, flow } = sealed.arrival;
     const registration = { by: proven.user.aor, peer, flow, hidden: completed.hidden };
     return this.#grant(sealed, { request: completed.request, registration, claim }, authority, now);
+  }
+
+  /** False once the connection that proved its user does so no more: its certificate went out of service. */
+  isStillProven({ arrival: { peer } }: SealedRegistering, now: Millis): boolean {
+    const { gatekeeper } = this.#setting.site();
+    return peer.identities.length === 0 || gatekeeper.believed(peer, now).identities.length > 0;
   }
 
   /** What forbids a claim now. */
@@ -108,16 +117,19 @@ export class RegistrationJudge {
 
   /** By the credentials outside, or else by those within. */
   #authenticate(
-    { received, arrival, user }: SealedRegistering,
+    sealed: SealedRegistering,
     { rows, claim, holder }: Opened,
     authority: AuthorityPolicy,
     now: Millis,
   ): RegisterAdmission {
     const { gatekeeper } = this.#setting.site();
-    const peer = gatekeeper.believed(arrival.peer, now);
+    const { received, user } = sealed;
+    const { peer } = sealed.arrival;
     const proof = { peer, holder, claim };
-    if (user !== undefined)
-      return coversClaim(received, proof) ? { kind: "user", user } : UNCOVERED;
+    if (user !== undefined) {
+      const isCovered = coversClaim(received, proof) && this.isStillProven(sealed, now);
+      return isCovered ? { kind: "user", user } : UNCOVERED;
+    }
     const credentialed = withInnerCredentials(received, rows, claim);
     const admission = admitRegister(gatekeeper, credentialed, peer, now);
     if (admission.kind === "reject") return admission;
@@ -151,6 +163,9 @@ export class RegistrationJudge {
     return { kind: "granted", granted };
   }
 }
+
+/** What came in between is not undone. */
+export const CHANGED = tryLater("Registration has changed");
 
 const NO_CLAIM: Claim = { kind: "none" };
 

@@ -6,6 +6,7 @@
  * shows neither, and must be opened before anybody can say who it is from.
  */
 import type { SipfragRows } from "../../protocol/body/sipfrag.ts";
+import { decodeMessage } from "../../protocol/cms/message.ts";
 import { authValues } from "../../protocol/sip/credentials.ts";
 import type { Peer } from "../../protocol/sip/flow.ts";
 import { inspectionLabels } from "../../protocol/sip/inspection-label.ts";
@@ -42,6 +43,16 @@ export const isPrivate = (request: SipRequest, { identities }: Peer): boolean =>
   identities.length === 0 &&
   headerValue(request, "Authorization") === undefined &&
   headerValue(request, "Contact") === undefined;
+
+/**
+ * True for EnvelopedData. CBC authenticates nothing: whoever has another's body can change it, or
+ * make one under the same key even if that was for GCM (RFC 9709 §1), and learns what is sealed from
+ * being told whether it still makes sense.
+ */
+export function isMalleable({ body }: SipRequest): boolean {
+  const message = parsed(() => decodeMessage(body));
+  return message.ok && message.value.kind === "enveloped";
+}
 
 /** Whether a label names us, and what it names is there; one for others alone is not for us. */
 export function labelOf(
@@ -104,9 +115,9 @@ export function withInnerCredentials(
 }
 
 /**
- * True where nobody on the way can have put his own request for a certificate under the user's
- * credentials: they cover the body, or the body was sealed with the user's secret, or there was
- * nobody on the way.
+ * True where nobody can have put his own request for a certificate under credentials of the user
+ * that he overheard: they cover the body, or the body was sealed with the user's secret, or the
+ * connection is the user's. One without a certificate is whoever's opened it, by TLS as well.
  */
 export function coversClaim(
   credentialed: SipRequest,
@@ -114,7 +125,6 @@ export function coversClaim(
 ): boolean {
   if (claim.kind !== "request" || holder !== "certificate" || peer.identities.length > 0)
     return true;
-  if (peer.transport === "tls" && headerValues(credentialed, "Via").length === 1) return true;
   const credentials = parsed(() => authValues(credentialed, "Authorization"));
   return (
     credentials.ok &&

@@ -100,7 +100,7 @@ export class DomainTrust {
 /** Of what is no SIP URI: none. */
 function domainOf(uri: string): string {
   try {
-    return parseSipUri(uri).host.toLowerCase();
+    return parseSipUri(uri).host.toLowerCase().replace(/\.$/, "");
   } catch (error) {
     if (isProtocolError(error)) return "";
     throw error;

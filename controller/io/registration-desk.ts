@@ -11,6 +11,7 @@ import {
   openRegistration,
 } from "../../protocol/body/registration-body.ts";
 import { isCbcCipher } from "../../protocol/cms/algorithms.ts";
+import { decryptFailure } from "../../protocol/cms/decrypt-failure.ts";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
 import { decodeMessage } from "../../protocol/cms/message.ts";
 import type { Holder } from "../../protocol/cms/open-message.ts";
@@ -18,6 +19,7 @@ import { assertNever, isProtocolError, ProtocolError } from "../../protocol/erro
 import { fingerprintOf } from "../../protocol/pki/certificate.ts";
 import { decodeCertificationRequest } from "../../protocol/pki/certification-request.ts";
 import { keyIdOf } from "../../protocol/pki/public-key.ts";
+import { Secret } from "../../protocol/secret.ts";
 import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type {
@@ -50,8 +52,14 @@ export interface RegistrationDeskSetting {
   readonly log: Logger;
 }
 
+/** Of an HA1 in hexadecimal. */
+const PASSWORD_BYTES = 64;
+
 /** Each password may cost two derivations of 200,000 rounds in the thread pool. */
 export const PASSWORD_LIMITS = { running: 2, waiting: 64, waitingOfOne: 4 };
+
+/** Tried for who has none: how long an answer takes must not tell who is a user. */
+const NOBODYS = new Secret(randomBytes(PASSWORD_BYTES));
 
 /** Its promises never reject: a fault of our own is logged, and is one without a code. */
 export class RegistrationDesk {
@@ -104,7 +112,8 @@ export class RegistrationDesk {
   #holdersFor({ request, aor, labelled }: Asked<"open-registration">): readonly Holder[] {
     const { body, users } = this.#setting;
     const { sharedKey, ha1 } = users.find(aor) ?? {};
-    const password = labelled && hasPasswordEntry(request.body) ? ha1?.sha256 : undefined;
+    const isAsked = labelled && hasPasswordEntry(request.body);
+    const password = isAsked ? (ha1?.sha256 ?? NOBODYS) : undefined;
     return [
       { kind: "certificate", ...body.identity },
       ...(sharedKey === undefined
@@ -128,7 +137,8 @@ export class RegistrationDesk {
       };
     } catch (error) {
       reply.wipe();
-      throw error;
+      // What CBC gives may be anybody's: no fault of it may tell that it opened.
+      throw isCbcCipher(firstKey.cipher) && isProtocolError(error) ? decryptFailure() : error;
     }
   }
 
@@ -146,8 +156,8 @@ export class RegistrationDesk {
       }
       case "certificate": {
         const { certificate, others } = claim;
-        await this.#setting.trust.namesOf({ certificate, others, now: Date.now() });
-        const { encoded: der, publicKey, uris, notAfter } = certificate;
+        const uris = await this.#setting.trust.namesOf({ certificate, others, now: Date.now() });
+        const { encoded: der, publicKey, notAfter } = certificate;
         const keyId = keyIdOf(publicKey);
         const fingerprint = fingerprintOf(der);
         return { kind: "certificate", der, keyId, publicKey, fingerprint, uris, notAfter };

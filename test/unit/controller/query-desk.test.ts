@@ -43,6 +43,7 @@ test("whoever asks is known by the anchors of his own domain alone", async (cont
   files.makeUser("bob", "biloxi", BOB);
   files.makeUser("liar", "biloxi", ALICE);
   files.makeUser("bobHere", "root", BOB);
+  files.makeUser("bobDotted", "root", `${BOB}.`);
   files.makeUser("both", "biloxi", `${BOB},URI:${ALICE}`);
   files.make("nobody", { by: "root", extensions: ["subjectAltName=DNS:atlanta.example.com"] });
   await files.makeExpired("over", "root", ALICE);
@@ -52,6 +53,7 @@ test("whoever asks is known by the anchors of his own domain alone", async (cont
     ["bob", [BOB]],
     ["liar", "ERR_CERTIFICATE"],
     ["bobHere", "ERR_CERTIFICATE"],
+    ["bobDotted", "ERR_CERTIFICATE"],
     ["both", [BOB]],
     ["nobody", "ERR_CERTIFICATE"],
     ["over", "ERR_CERTIFICATE"],

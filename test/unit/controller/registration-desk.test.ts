@@ -151,6 +151,20 @@ for (const [holder, own] of SECRETS) {
   });
 }
 
+test("CBC: a claim that fails reads like a body that does not open", async () => {
+  const { publicKey } = newKeys();
+  const claim = await requestFor({ publicKey, privateKey: newKeys().privateKey });
+  const { request } = await sealedRegister({ claim, recipient, cipher: "aes-256-cbc" });
+  assert.equal(codeOf(await fixture.open(request)), "ERR_CMS_DECRYPT");
+});
+
+test("a password is tried for who is nobody as well: the time it takes tells nothing", async () => {
+  const [, password] = SECRETS[1] ?? [undefined, recipient];
+  const { request } = await sealedRegister({ claim: { kind: "none" }, recipient: password });
+  const nobody = { request, aor: `sip:nobody@${DOMAIN}`, labelled: true, source: "192.0.2.1" };
+  assert.equal(codeOf(await fixture.ask("open-registration", nobody)), "ERR_CMS_DECRYPT");
+});
+
 test("no password is tried where no label names us", async () => {
   const claim = { kind: "none" as const };
   const { request } = await sealedRegister({ claim, recipient: SECRETS[1]?.[1] ?? recipient });
@@ -288,6 +302,16 @@ test("certificates of foreign authorities, and such as are over, are refused", a
       const { request } = await sealedRegister({ claim, recipient });
       assert.equal(codeOf(await fixture.open(request)), code);
     });
+});
+
+test("of a certificate count the names alone that its own authority may speak for", async () => {
+  const bob = "sip:bob@biloxi.example.com";
+  files.makeUser("both", "biloxi", `${bob},URI:${ALICE}`);
+  const claim = { kind: "certificate" as const, identity: files.identity("both") };
+  const { request } = await sealedRegister({ claim, recipient });
+  const { claim: read } = opened(await fixture.open(request));
+  assert.ok(read.kind === "certificate");
+  assert.deepEqual(read.uris, [bob]);
 });
 
 test("a key that is another's, or was revoked, is not certified", async () => {

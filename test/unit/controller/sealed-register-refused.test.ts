@@ -5,9 +5,11 @@ import type { Claim } from "../../../controller/core/certificate-port.ts";
 import { DESK_TIMEOUT_MS, MAX_PENDING } from "../../../controller/core/certified-registrations.ts";
 import type { ControllerEffect } from "../../../controller/core/controller-port.ts";
 import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "../../../controller/core/guess-limit.ts";
+import { sealEnvelope } from "../../../protocol/cms/seal-message.ts";
 import type { ProtocolErrorCode } from "../../../protocol/errors.ts";
+import { Secret } from "../../../protocol/secret.ts";
 import { serializeSipDate } from "../../../protocol/sip/date.ts";
-import { headerValue } from "../../../protocol/sip/message.ts";
+import { headerValue, type SipRequest, withBody } from "../../../protocol/sip/message.ts";
 import type { Arrival } from "../../../protocol/sip/transaction-events.ts";
 import { ALICE, NOW } from "./call-fixture.ts";
 import {
@@ -36,6 +38,7 @@ import {
 } from "./proxy-fixture.ts";
 
 const MINUTE_MS = 60_000;
+const KEK = new Secret(Buffer.alloc(32, 1));
 const FROM_DAVE = peerWith(FROM_ALICE, { identities: [DAVE] }, "flow-dave");
 
 /** Alice is registered with a certificate, and nothing may change that. */
@@ -280,6 +283,51 @@ for (const { name, status, sketch, arrival } of UNOPENED)
   test(`refused unopened with ${status}: ${name}`, () => {
     const driver = standing();
     assertRefused(driver, driver.receive(sealedRegister(sketch), arrival), status);
+  });
+
+/** An envelope that anybody on the way can change; for whom it is, the fixture's desk does not mind. */
+function malleable(request: SipRequest): SipRequest {
+  const { message } = sealEnvelope({
+    content: Buffer.from("whatever"),
+    cipher: "aes-256-cbc",
+    recipients: [{ kind: "kek", keyIdentifier: Buffer.from("key"), kek: KEK }],
+    random: (size) => Buffer.alloc(size, 7),
+  });
+  return withBody(request, message);
+}
+
+test("CBC of who has not proved himself is not opened: any word on its content is an oracle", () => {
+  const driver = standing();
+  const hidden = malleable(sealedRegister({ contacts: [] }));
+  assertRefused(driver, driver.receive(hidden, FROM_NOBODY), 493);
+});
+
+for (const [name, changed] of [
+  ["rows of another's", { From: `<${DAVE}>;tag=r1`, To: `<${DAVE}>` }],
+  ["an old Date", { Date: moved(-400_000) }],
+  ["another Contact", { Contact: "<sip:alice@10.10.0.9>" }],
+] as const)
+  test(`CBC that opened to ${name} reads like one that did not open: 493`, () => {
+    const driver = standing();
+    const request = malleable(sealedRegister({ expires: 60 }));
+    const rows = innerRows(request, NOW, changed);
+    assertRefused(driver, driver.judge(request, { rows }), 493);
+    asked(driver.judge(malleable(sealedRegister({ expires: 60 }))), "certify");
+  });
+
+for (const step of ["opened", "certified"] as const)
+  test(`a TLS identity that goes out of service before a body is ${step} registers nothing`, () => {
+    const driver = standing();
+    const certificate = { fingerprint: "f".repeat(64), keyId: "key-tls" };
+    const arrival = peerWith(FROM_ALICE, { certificate }, "flow-tls");
+    const request = sealedRegister({ expires: 60 });
+    const { ref } = asked(driver.receive(request, arrival), "open-registration");
+    const outcome = driver.opened(request, { claim: requestClaim({ keyId: "key-new" }) });
+    if (step === "opened") driver.book.revoked.add("key-tls");
+    const judged = driver.feed({ kind: "registration-opened", ref, outcome });
+    if (step === "opened") return assertRefused(driver, judged, 403, /do not cover/);
+    driver.book.revoked.add("key-tls");
+    assertRefused(driver, driver.certify(asked(judged, "certify")), 500, /has changed/);
   });
 
 test("a REGISTER that comes again is refused, in whatever envelope", () => {
