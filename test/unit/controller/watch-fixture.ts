@@ -31,6 +31,8 @@ import {
   USERS,
 } from "./proxy-fixture.ts";
 
+export const TO_OUR_TAG = (tag: string): string => `<${ALICE}>;tag=${tag}`;
+
 export const FROM_DAVE: Arrival = peerWith(
   FROM_ALICE,
   { identities: [DAVE], address: "10.10.0.3", port: 40_003 },
@@ -177,3 +179,7 @@ export const statuses = (effects: readonly ControllerEffect[] | undefined): numb
   responsesOf(effects ?? []).map(({ response }) => response.status);
 
 export const usersWithout = (aor: string) => USERS.filter((each) => each.aor !== aor);
+
+/** A SUBSCRIBE of the dialog that has this tag of ours. */
+export const refresh = (tag: string, cseq: number, ...rows: readonly string[]): SipRequest =>
+  subscribe({ to: TO_OUR_TAG(tag), cseq, rows: ["Event: certificate", ...rows] });
