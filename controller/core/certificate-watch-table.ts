@@ -8,8 +8,11 @@ import type { SipRequest } from "../../protocol/sip/message.ts";
 import { messageTag } from "../../protocol/sip/name-addr.ts";
 import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { detached, type Watch, watchKey } from "./certificate-watch.ts";
+import type { WatchLimits } from "./certificate-watch-limits.ts";
 import { callIdOf } from "./dialog-table.ts";
 import { contactHost } from "./note-party.ts";
+import { type Rejection, rejection } from "./sender.ts";
+import { RETRY_AFTER_S } from "./verdict.ts";
 
 export class WatchTable {
   readonly #byKey = new Map<string, Watch>();
@@ -43,12 +46,24 @@ export class WatchTable {
     return [...(this.#byAor.get(aor) ?? [])];
   }
 
-  ofSubscriber(subscriber: string): readonly Watch[] {
-    return [...(this.#bySubscriber.get(subscriber) ?? [])];
+  /** Of the same phone for the same user, as it subscribes again after it has forgotten. */
+  sameBefore({ subscriber, aor, dialog }: Watch): Watch | undefined {
+    return [...(this.#bySubscriber.get(subscriber) ?? [])].find(
+      (each) => each.aor === aor && each.dialog.remoteTarget === dialog.remoteTarget,
+    );
   }
 
-  countOf(subscriber: string): number {
-    return this.#bySubscriber.get(subscriber)?.size ?? 0;
+  /** Why there is no room for one more, if there is none; one of the same phone gives way to it. */
+  refusalOf(watch: Watch, limits: WatchLimits): Rejection | undefined {
+    const { watches, watchesPerUser, watchesPerTrunk } = limits;
+    const { subscriber, leg } = watch;
+    const freed = this.sameBefore(watch) === undefined ? 0 : 1;
+    const theirs = (this.#bySubscriber.get(subscriber)?.size ?? 0) - freed;
+    if (theirs >= (leg.whom.trunk === undefined ? watchesPerUser : watchesPerTrunk))
+      return rejection(403);
+    return this.size - freed < watches
+      ? undefined
+      : { ...rejection(503), retryAfterS: RETRY_AFTER_S };
   }
 
   add(watch: Watch): void {

@@ -42,7 +42,6 @@ import { strangerTo } from "./dialog-guard.ts";
 import type { Origin } from "./gatekeeper.ts";
 import { type Rejection, rejection, respond, type Sender } from "./sender.ts";
 import type { Site } from "./site.ts";
-import { RETRY_AFTER_S } from "./verdict.ts";
 
 /** A certificate that has ended by its own dates is looked for again no sooner than so. */
 const RECHECK_MS = 1_000;
@@ -97,8 +96,8 @@ export class CertificateWatchers {
     const { watch, response } = made;
     if (reading.asked.expiresS === 0)
       return [respond(key, response), ...this.#notify(watch, "timeout", now)];
-    const before = this.#sameBefore(watch);
-    const refused = this.#roomFor(watch, before === undefined ? 0 : 1);
+    const before = this.#watches.sameBefore(watch);
+    const refused = this.#watches.refusalOf(watch, this.#limits);
     if (refused !== undefined) return this.#refuse(received, key, refused);
     if (before !== undefined) this.#forget(before);
     this.#watches.add(watch);
@@ -195,23 +194,6 @@ export class CertificateWatchers {
       key = this.#deadlines.takeDue(now);
     }
     return effects;
-  }
-
-  /** Of the same phone for the same user, as it subscribes again after it has forgotten. */
-  #sameBefore({ subscriber, aor, dialog }: Watch): Watch | undefined {
-    return this.#watches
-      .ofSubscriber(subscriber)
-      .find((each) => each.aor === aor && each.dialog.remoteTarget === dialog.remoteTarget);
-  }
-
-  #roomFor({ subscriber, leg }: Watch, freed: number): Rejection | undefined {
-    const { watches, watchesPerUser, watchesPerTrunk } = this.#limits;
-    const theirs = this.#watches.countOf(subscriber) - freed;
-    if (theirs >= (leg.whom.trunk === undefined ? watchesPerUser : watchesPerTrunk))
-      return rejection(403);
-    return this.#watches.size - freed < watches
-      ? undefined
-      : { ...rejection(503), retryAfterS: RETRY_AFTER_S };
   }
 
   #refuse(received: SipRequest, key: string, refused: Rejection): readonly ControllerEffect[] {
