@@ -10,14 +10,15 @@ import type { Arrival } from "../../protocol/sip/transaction-events.ts";
 import { detached, type Watch, watchKey } from "./certificate-watch.ts";
 import type { WatchLimits } from "./certificate-watch-limits.ts";
 import { callIdOf } from "./dialog-table.ts";
+import { Multimap } from "./multimap.ts";
 import { contactHost } from "./note-party.ts";
 import { type Rejection, rejection } from "./sender.ts";
 import { RETRY_AFTER_S } from "./verdict.ts";
 
 export class WatchTable {
   readonly #byKey = new Map<string, Watch>();
-  readonly #byAor = new Map<string, Set<Watch>>();
-  readonly #bySubscriber = new Map<string, Set<Watch>>();
+  readonly #byAor = new Multimap<Watch>();
+  readonly #bySubscriber = new Multimap<Watch>();
   readonly #byFlow = new FlowMembers<Watch>();
 
   get size(): number {
@@ -43,14 +44,14 @@ export class WatchTable {
   }
 
   ofAor(aor: string): readonly Watch[] {
-    return [...(this.#byAor.get(aor) ?? [])];
+    return this.#byAor.of(aor);
   }
 
   /** Of the same phone for the same user, as it subscribes again after it has forgotten. */
   sameBefore({ subscriber, aor, dialog }: Watch): Watch | undefined {
-    return [...(this.#bySubscriber.get(subscriber) ?? [])].find(
-      (each) => each.aor === aor && each.dialog.remoteTarget === dialog.remoteTarget,
-    );
+    return this.#bySubscriber
+      .of(subscriber)
+      .find((each) => each.aor === aor && each.dialog.remoteTarget === dialog.remoteTarget);
   }
 
   /** Why there is no room for one more, if there is none; one of the same phone gives way to it. */
@@ -58,7 +59,7 @@ export class WatchTable {
     const { watches, watchesPerUser, watchesPerTrunk } = limits;
     const { subscriber, leg } = watch;
     const freed = this.sameBefore(watch) === undefined ? 0 : 1;
-    const theirs = (this.#bySubscriber.get(subscriber)?.size ?? 0) - freed;
+    const theirs = this.#bySubscriber.countOf(subscriber) - freed;
     if (theirs >= (leg.whom.trunk === undefined ? watchesPerUser : watchesPerTrunk))
       return rejection(403);
     return this.size - freed < watches
@@ -68,15 +69,15 @@ export class WatchTable {
 
   add(watch: Watch): void {
     this.#byKey.set(watch.key, watch);
-    addTo(this.#byAor, watch.aor, watch);
-    addTo(this.#bySubscriber, watch.subscriber, watch);
+    this.#byAor.add(watch.aor, watch);
+    this.#bySubscriber.add(watch.subscriber, watch);
     if (watch.leg.flow !== undefined) this.#byFlow.add(watch.leg.flow, watch);
   }
 
   delete(watch: Watch): void {
     this.#byKey.delete(watch.key);
-    removeFrom(this.#byAor, watch.aor, watch);
-    removeFrom(this.#bySubscriber, watch.subscriber, watch);
+    this.#byAor.delete(watch.aor, watch);
+    this.#bySubscriber.delete(watch.subscriber, watch);
     if (watch.leg.flow !== undefined) this.#byFlow.delete(watch.leg.flow, watch);
   }
 
@@ -98,15 +99,4 @@ export class WatchTable {
       watch.leg.flow = undefined;
     }
   }
-}
-
-function addTo(index: Map<string, Set<Watch>>, key: string, watch: Watch): void {
-  const members = index.get(key);
-  if (members === undefined) index.set(key, new Set([watch]));
-  else members.add(watch);
-}
-
-function removeFrom(index: Map<string, Set<Watch>>, key: string, watch: Watch): void {
-  const members = index.get(key);
-  if (members?.delete(watch) === true && members.size === 0) index.delete(key);
 }
