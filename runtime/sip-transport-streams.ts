@@ -12,6 +12,7 @@ import {
   type Server as TlsServer,
   connect as tlsConnect,
 } from "node:tls";
+import type { Millis } from "../protocol/machine.ts";
 import type { FlowId, Peer, Target } from "../protocol/sip/flow.ts";
 import type { SipMessage } from "../protocol/sip/message.ts";
 import { type AdmissionLimits, ConnectionAdmission } from "./sip-transport-admission.ts";
@@ -19,6 +20,7 @@ import type { CarrierSetting, Settle } from "./sip-transport-carrier.ts";
 import { type ConnectionLimits, SipConnection } from "./sip-transport-connection.ts";
 import {
   type ClientCertificates,
+  NO_PROOF,
   type PeerProof,
   peerProof,
   type SipTlsSetting,
@@ -46,6 +48,12 @@ export interface StreamSetting extends CarrierSetting {
   readonly limits: StreamLimits;
 }
 
+/**
+ * How long a connection is heard after its certificate's end: a refresh certifies the key anew and
+ * need not open another. Less than our own authority remembers what it certified, so that nobody
+ * outlasts that.
+ */
+export const PROOF_OUTLIVED_MS = 12 * 3_600_000;
 /** What connections have to say goodbye when all is closed. */
 const SHUTDOWN_GRACE_MS = 1_000;
 /** One line for all connections refused meanwhile: whoever floods must not fill the log too. */
@@ -56,6 +64,8 @@ interface Flow {
   readonly connection: SipConnection;
   /** Under which targets find it. */
   readonly targetKeys: readonly string[];
+  /** When its peer's certificate ends. */
+  proofEndsAt: Millis;
 }
 
 export class StreamTransport {
@@ -158,7 +168,8 @@ export class StreamTransport {
   }
 
   #accept(transport: StreamKind, socket: Socket, proofOf: () => PeerProof): void {
-    const peer = peerOf(transport, socket, proofOf);
+    const proof = proofOf();
+    const peer = peerOf(transport, socket, proof);
     if (peer === undefined || socket.destroyed || this.#closing) {
       socket.on("error", () => undefined);
       socket.destroy();
@@ -168,9 +179,9 @@ export class StreamTransport {
     const target: Target = { transport, address, port };
     const keys = [targetKey(target)];
     if (localAddress !== undefined) keys.push(targetKey({ ...target, localAddress }));
-    const { connection } = this.#addFlow(socket, keys);
-    connection.expectMessage();
-    connection.open(peer);
+    const flow = this.#addFlow(socket, keys);
+    flow.connection.expectMessage();
+    openFlow(flow, peer, proof);
   }
 
   /** An open connection to the target, or one that is on its way. */
@@ -195,10 +206,10 @@ export class StreamTransport {
     socket.once("close", () => clearTimeout(timer));
     socket.once(secure ? "secureConnect" : "connect", () => {
       clearTimeout(timer);
-      const proofOf = () => peerProof(socket as TLSSocket, this.#requireTls());
-      const peer = secure ? peerOf("tls", socket, proofOf) : peerOf("tcp", socket, noProof);
+      const proof = secure ? peerProof(socket as TLSSocket, this.#requireTls()) : NO_PROOF;
+      const peer = peerOf(secure ? "tls" : "tcp", socket, proof);
       if (peer === undefined) flow.connection.close("peer is gone");
-      else flow.connection.open(peer);
+      else openFlow(flow, peer, proof);
     });
     return flow;
   }
@@ -208,7 +219,7 @@ export class StreamTransport {
     this.#nextFlow += 1;
     const { limits, counters, log } = this.#setting;
     const connection: SipConnection = new SipConnection(socket, limits, {
-      onMessage: (message) => this.#deliver(id, connection, message),
+      onMessage: (message) => this.#deliver(flow, message),
       onMalformed: ({ error }) => {
         counters.malformed += 1;
         log?.debug({ flow: id, code: error.code }, "malformed SIP message");
@@ -219,15 +230,18 @@ export class StreamTransport {
       onRead: (items) => this.#charge(connection, items),
       onClosed: (reason) => this.#dropFlow(id, reason),
     });
-    const flow = { id, connection, targetKeys };
+    const flow: Flow = { id, connection, targetKeys, proofEndsAt: Number.POSITIVE_INFINITY };
     this.#flows.set(id, flow);
     for (const key of targetKeys) this.#byTarget.set(key, flow);
     return flow;
   }
 
-  #deliver(flow: FlowId, { peer }: SipConnection, message: SipMessage): void {
+  #deliver({ id, connection, proofEndsAt }: Flow, message: SipMessage): void {
+    const { peer } = connection;
     this.#setting.counters.received += 1;
-    if (peer !== undefined && !this.#closing) this.#setting.onMessage(message, flow, peer);
+    if (peer === undefined || this.#closing) return;
+    if (Date.now() - proofEndsAt > PROOF_OUTLIVED_MS) connection.close("certificate is long over");
+    else this.#setting.onMessage(message, id, peer);
   }
 
   #charge({ peer }: SipConnection, items: number): number {
@@ -258,14 +272,18 @@ export class StreamTransport {
 const targetKey = ({ transport, address, port, serverName, localAddress }: Target): string =>
   `${transport}|${address}|${port}|${serverName ?? address}|${localAddress ?? ""}`.toLowerCase();
 
-const NO_PROOF: PeerProof = { identities: [] };
 const noProof = (): PeerProof => NO_PROOF;
+
+function openFlow(flow: Flow, peer: Peer, { endsAt }: PeerProof): void {
+  flow.proofEndsAt = endsAt ?? flow.proofEndsAt;
+  flow.connection.open(peer);
+}
 
 /** Undefined when the peer left before we looked. */
 function peerOf(
   transport: StreamKind,
   { remoteAddress, remotePort, localAddress, localPort }: Socket,
-  proofOf: () => PeerProof,
+  proof: PeerProof,
 ): Peer | undefined {
   if (remoteAddress === undefined || remotePort === undefined) return undefined;
   return {
@@ -274,7 +292,7 @@ function peerOf(
     port: remotePort,
     ...(localAddress === undefined ? {} : { localAddress: plainAddress(localAddress) }),
     ...(localPort === undefined ? {} : { localPort }),
-    ...proofOf(),
+    ...proof.peer,
   };
 }
 

@@ -13,6 +13,7 @@ import {
   type TlsOptions,
 } from "node:tls";
 import { isProtocolError } from "../protocol/errors.ts";
+import type { Millis } from "../protocol/machine.ts";
 import { decodeCertificate, fingerprintOf } from "../protocol/pki/certificate.ts";
 import { keyIdOf } from "../protocol/pki/public-key.ts";
 import type { Peer } from "../protocol/sip/flow.ts";
@@ -88,23 +89,26 @@ function serverFault(
   return checkServerIdentity(serverName, names as Parameters<typeof checkServerIdentity>[1]);
 }
 
-const NO_PROOF: PeerProof = { identities: [] };
+export const NO_PROOF: PeerProof = { peer: { identities: [] } };
 
 /** What a connection proved of its peer. */
-export type PeerProof = Pick<Peer, "identities" | "certificate">;
+export interface PeerProof {
+  readonly peer: Pick<Peer, "identities" | "certificate">;
+  /** When the certificate ends, if there is one. */
+  readonly endsAt?: Millis;
+}
 
 /** SIP URIs of the peer's certificate, and which it is; nothing unless its chain was verified. */
 export function peerProof(socket: TLSSocket, setting: SipTlsSetting): PeerProof {
   const leaf = socket.authorized ? socket.getPeerX509Certificate() : undefined;
   if (leaf === undefined) return NO_PROOF;
   const mayBear = nameRule(setting, leaf, () => chainBehind(socket.getPeerCertificate(true)));
-  return {
-    identities: certificateUris(leaf.raw).filter((uri) => {
-      const host = hostOf(uri);
-      return host !== undefined && mayBear(host);
-    }),
-    certificate: { fingerprint: fingerprintOf(leaf.raw), keyId: keyIdOf(leaf.publicKey) },
-  };
+  const identities = certificateUris(leaf.raw).filter((uri) => {
+    const host = hostOf(uri);
+    return host !== undefined && mayBear(host);
+  });
+  const certificate = { fingerprint: fingerprintOf(leaf.raw), keyId: keyIdOf(leaf.publicKey) };
+  return { peer: { identities, certificate }, endsAt: leaf.validToDate.getTime() };
 }
 
 /** What stands behind a peer's own certificate, as far as its names go. */

@@ -1,11 +1,14 @@
 /** SIP over TCP and TLS, on real sockets of the loopback interface: what listeners can be told. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { after, test } from "node:test";
 import { connect as tlsConnect } from "node:tls";
+import { decodeCertificate } from "../../../protocol/pki/certificate.ts";
 import type { SipRequest } from "../../../protocol/sip/message.ts";
 import { serializeMessage } from "../../../protocol/sip/serialize-message.ts";
+import { EXPIRED_KEPT_MS } from "../../../runtime/authority-database.ts";
 import {
   createSipTransport,
   type SipArrival,
@@ -13,6 +16,7 @@ import {
   type SipTransportHandle,
   type SipTransportSetting,
 } from "../../../runtime/sip-transport.ts";
+import { PROOF_OUTLIVED_MS } from "../../../runtime/sip-transport-streams.ts";
 import { makeDomain } from "../sip/certificates.ts";
 import { reply, sampleRequest } from "../sip/sample.ts";
 
@@ -227,4 +231,24 @@ test("TLS: credentials are replaced without dropping a connection", async () => 
   late.handle.setTls(next.alice);
   await late.handle.send(message("new"), target("tls", server.port));
   assert.deepEqual(await server.told(3), ["message before", "message after", "message new"]);
+});
+
+test("TLS: a connection is heard for a while after its certificate's end, and then no more", async (context) => {
+  assert.ok(PROOF_OUTLIVED_MS < EXPIRED_KEPT_MS, "or what we issued would count as foreign");
+  const domain = await makeDomain();
+  const server = await start(
+    { ...at("tls"), clientCertificates: "require" },
+    { tls: domain.server },
+  );
+  const client = await start(undefined, { tls: domain.alice });
+  const flow = await client.handle.send(message("valid"), target("tls", server.port));
+  await server.told(1);
+  const { notAfter } = decodeCertificate(new X509Certificate(domain.alice.certificate).raw);
+  context.mock.timers.enable({ apis: ["Date"], now: notAfter + PROOF_OUTLIVED_MS });
+  await client.handle.send(message("refreshed"), flow);
+  await server.told(2);
+  context.mock.timers.tick(1);
+  await client.handle.send(message("over"), flow);
+  const [, , last] = await server.told(3);
+  assert.equal(last, `closed ${server.arrivals[0]?.flow}`);
 });
