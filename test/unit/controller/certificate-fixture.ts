@@ -8,7 +8,10 @@ import type {
   Claim,
   RegistrationOutcome,
 } from "../../../controller/core/certificate-port.ts";
-import type { ControllerEffect } from "../../../controller/core/controller-port.ts";
+import type {
+  ControllerEffect,
+  ControllerRules,
+} from "../../../controller/core/controller-port.ts";
 import { serializeSipDate } from "../../../protocol/sip/date.ts";
 import {
   headerValue,
@@ -19,7 +22,7 @@ import {
 import { parseMessage } from "../../../protocol/sip/parse-message.ts";
 import type { Arrival } from "../../../protocol/sip/transaction-events.ts";
 import { ALICE, NOW } from "./call-fixture.ts";
-import { FROM_ALICE, ProxyDriver, responsesOf } from "./proxy-fixture.ts";
+import { CERTIFICATE, FROM_ALICE, ProxyDriver, responsesOf, SIP } from "./proxy-fixture.ts";
 
 export const DOMAIN = "sip:atlanta.example.com";
 export const PHONE_CONTACT = "<sip:alice@10.10.0.2:40000;transport=tls>";
@@ -242,3 +245,36 @@ export class CertificateDriver extends ProxyDriver {
 /** Bindings that were stored. */
 export const storedBy = (effects: readonly ControllerEffect[]) =>
   effects.flatMap((effect) => (effect.kind === "store-bindings" ? effect.changes : []));
+
+/** Alice is registered with a certificate, and nothing may change that. */
+export function standing(): CertificateDriver {
+  const driver = new CertificateDriver();
+  driver.register(sealedRegister({ expires: 600, callId: "before", cseq: 10 }));
+  return driver;
+}
+
+/** Turned away so, and alice has what she had. */
+export function assertRefused(
+  driver: CertificateDriver,
+  effects: readonly ControllerEffect[],
+  status: number,
+  warning?: RegExp,
+): void {
+  const [response] = responsesOf(effects);
+  assert.equal(response?.response.status, status);
+  assert.deepEqual(storedBy(effects), []);
+  assert.equal(driver.contacts().length, 1);
+  assert.ok(effects.some(({ kind }) => kind === "turned-away"));
+  if (warning !== undefined && response !== undefined)
+    assert.match(headerValue(response.response, "Warning") ?? "", warning);
+}
+
+/** Rules without an authority. */
+export function ruleless(): ControllerRules {
+  return {
+    sip: SIP,
+    applyTimeoutMs: 500,
+    recordingRequired: false,
+    bodyCertificate: CERTIFICATE,
+  };
+}

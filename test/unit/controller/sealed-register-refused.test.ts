@@ -2,9 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Claim } from "../../../controller/core/certificate-port.ts";
-import { DESK_TIMEOUT_MS, MAX_PENDING } from "../../../controller/core/certified-registrations.ts";
-import type { ControllerEffect } from "../../../controller/core/controller-port.ts";
-import { MAX_ADDRESS_GUESSES, MAX_GUESSES } from "../../../controller/core/guess-limit.ts";
 import { sealEnvelope } from "../../../protocol/cms/seal-message.ts";
 import type { ProtocolErrorCode } from "../../../protocol/errors.ts";
 import { Secret } from "../../../protocol/secret.ts";
@@ -14,6 +11,7 @@ import type { Arrival } from "../../../protocol/sip/transaction-events.ts";
 import { ALICE, NOW } from "./call-fixture.ts";
 import {
   asked,
+  assertRefused,
   CertificateDriver,
   certificateClaim,
   innerRows,
@@ -22,7 +20,9 @@ import {
   PHONE_CONTACT,
   type RegisterSketch,
   requestClaim,
+  ruleless,
   sealedRegister,
+  standing,
   storedBy,
 } from "./certificate-fixture.ts";
 import {
@@ -33,35 +33,12 @@ import {
   FROM_NOBODY,
   peerWith,
   responsesOf,
-  SIP,
   statusOf,
 } from "./proxy-fixture.ts";
 
 const MINUTE_MS = 60_000;
 const KEK = new Secret(Buffer.alloc(32, 1));
 const FROM_DAVE = peerWith(FROM_ALICE, { identities: [DAVE] }, "flow-dave");
-
-/** Alice is registered with a certificate, and nothing may change that. */
-function standing(): CertificateDriver {
-  const driver = new CertificateDriver();
-  driver.register(sealedRegister({ expires: 600, callId: "before", cseq: 10 }));
-  return driver;
-}
-
-function assertRefused(
-  driver: CertificateDriver,
-  effects: readonly ControllerEffect[],
-  status: number,
-  warning?: RegExp,
-): void {
-  const [response] = responsesOf(effects);
-  assert.equal(response?.response.status, status);
-  assert.deepEqual(storedBy(effects), []);
-  assert.equal(driver.contacts().length, 1);
-  assert.ok(effects.some(({ kind }) => kind === "turned-away"));
-  if (warning !== undefined && response !== undefined)
-    assert.match(headerValue(response.response, "Warning") ?? "", warning);
-}
 
 interface Case {
   readonly name: string;
@@ -348,200 +325,3 @@ test("without an authority nothing sealed is opened; what may be ignored is", ()
   const [put] = storedBy(driver.receive(sealedRegister({ rows: optional })));
   assert.equal(put?.kind, "put");
 });
-
-test("ten thousand a minute from one user are limited to what is allowed", () => {
-  const driver = standing();
-  driver.now += MINUTE_MS;
-  let opened = 0;
-  for (let count = 0; count < 10_000; count += 1) {
-    driver.now = NOW + MINUTE_MS + count * 6;
-    const effects = driver.receive(sealedRegister());
-    const opening = effects.find(({ kind }) => kind === "open-registration");
-    if (opening?.kind === "open-registration") {
-      opened += 1;
-      const failed = { kind: "failed", code: "ERR_CMS_DECRYPT" } as const;
-      driver.feed({ kind: "registration-opened", ref: opening.ref, outcome: failed });
-    } else {
-      assert.equal(statusOf(effects), 500);
-      const answer = responsesOf(effects)[0]?.response ?? { headers: [] };
-      assert.equal(headerValue(answer, "Retry-After"), "1");
-    }
-  }
-  assert.ok(opened >= 60 && opened <= 120, `${opened}`);
-  const dave = sealedRegister({ user: DAVE });
-  asked(driver.receive(dave, FROM_DAVE), "open-registration");
-});
-
-test("strangers are limited by their address, and cannot take the places of users", () => {
-  const driver = new CertificateDriver({ perMinute: { registrations: 100_000, queries: 1 } });
-  const hidden = () => sealedRegister({ contacts: [] });
-  let opened = 0;
-  for (let count = 0; count < MAX_PENDING; count += 1) {
-    const effects = driver.receive(hidden(), FROM_NOBODY);
-    if (effects.some(({ kind }) => kind === "open-registration")) opened += 1;
-    else assert.equal(statusOf(effects), 500);
-  }
-  assert.equal(opened, 100);
-  asked(driver.receive(sealedRegister()), "open-registration");
-
-  const strict = new CertificateDriver({ perMinute: { registrations: 1, queries: 1 } });
-  for (let count = 0; count < 10; count += 1)
-    asked(strict.receive(hidden(), FROM_NOBODY), "open-registration");
-  assert.equal(statusOf(strict.receive(hidden(), FROM_NOBODY)), 500);
-});
-
-test("a stranger may guess passwords no more often than others may", () => {
-  const driver = new CertificateDriver({ perMinute: { registrations: 1_000, queries: 1 } });
-  const rows = ['Proxy-Inspect-Body: ss1.atlanta.example.com;cid="a@b"', "Content-ID: <a@b>"];
-  let tried = 0;
-  const guess = (user: string) => {
-    const sent = sealedRegister({ user, contacts: [], rows });
-    const { ref, labelled } = asked(driver.receive(sent, FROM_NOBODY), "open-registration");
-    if (labelled) tried += 1;
-    const outcome = { kind: "failed", code: "ERR_CMS_DECRYPT" } as const;
-    driver.feed({ kind: "registration-opened", ref, outcome });
-  };
-  for (let count = 0; count < 50; count += 1) guess(DAVE);
-  assert.equal(tried, MAX_GUESSES);
-  tried = 0;
-  for (let count = 0; count < 200; count += 1) guess(`sip:user${count}@atlanta.example.com`);
-  assert.equal(tried, MAX_ADDRESS_GUESSES - 50);
-});
-
-test("an authority that goes while the desk is busy: nothing is bound, the reply is wiped", () => {
-  const driver = new CertificateDriver();
-  const sent = sealedRegister();
-  const { ref } = asked(driver.receive(sent), "open-registration");
-  const order = asked(driver.judge(sealedRegister()), "certify");
-  driver.feed({ kind: "reload", rules: ruleless() });
-  const outcome = driver.opened(sent);
-  assert.equal(statusOf(driver.feed({ kind: "registration-opened", ref, outcome })), 488);
-  assert.equal(driver.wiped, 1);
-  assert.equal(statusOf(driver.certify(order)), 500);
-  assert.deepEqual(driver.contacts(), []);
-});
-
-test("so many are certified at one time, and no more", () => {
-  const driver = new CertificateDriver({ perMinute: { registrations: 100_000, queries: 1 } });
-  for (let count = 0; count < MAX_PENDING; count += 1)
-    asked(driver.judge(sealedRegister({ expires: 60 })), "certify");
-  assert.equal(statusOf(driver.judge(sealedRegister({ expires: 60 }))), 500);
-  assert.equal(driver.wiped, 1);
-});
-
-test("so many wait for the desk, and no longer than it takes a phone to lose patience", () => {
-  const driver = new CertificateDriver({ perMinute: { registrations: 100_000, queries: 1 } });
-  for (let count = 0; count < MAX_PENDING; count += 1)
-    asked(driver.receive(sealedRegister()), "open-registration");
-  assert.equal(statusOf(driver.receive(sealedRegister())), 500);
-  assert.equal(driver.core.deadline(), NOW + DESK_TIMEOUT_MS);
-  driver.now += DESK_TIMEOUT_MS;
-  const late = responsesOf(driver.feed({ kind: "tick" }));
-  assert.equal(late.length, MAX_PENDING);
-  assert.ok(late.every(({ response }) => response.status === 500));
-  asked(driver.receive(sealedRegister()), "open-registration");
-});
-
-test("the desk's word comes too late: nothing is bound", () => {
-  const driver = new CertificateDriver();
-  const order = asked(driver.judge(sealedRegister({ expires: 60 })), "certify");
-  driver.now += DESK_TIMEOUT_MS;
-  assert.equal(statusOf(driver.feed({ kind: "tick" })), 500);
-  assert.deepEqual(driver.certify(order), []);
-  assert.deepEqual(driver.contacts(), []);
-});
-
-const CERTIFIED: readonly (readonly [
-  string,
-  number,
-  (driver: CertificateDriver, order: ControllerEffect & { kind: "certify" }) => unknown,
-])[] = [
-  [
-    "the desk cannot",
-    500,
-    (driver, { ref }) => driver.feed({ kind: "certified", ref, outcome: { kind: "failed" } }),
-  ],
-  [
-    "another user was faster with the key",
-    403,
-    (driver, { ref }) =>
-      driver.feed({
-        kind: "certified",
-        ref,
-        outcome: { kind: "refused", reason: "key-of-another" },
-      }),
-  ],
-  [
-    "the key was revoked",
-    403,
-    (driver, { ref }) =>
-      driver.feed({ kind: "certified", ref, outcome: { kind: "refused", reason: "key-revoked" } }),
-  ],
-  [
-    "the key was revoked after it was certified",
-    403,
-    (driver, order) => {
-      driver.book.revoked.add("key-1");
-      return driver.certify(order);
-    },
-  ],
-  [
-    "the certificate ends with another time",
-    500,
-    (driver, order) => driver.certify({ ...order, notAfter: order.notAfter + 1000 }),
-  ],
-  [
-    "the certificate is for another key",
-    500,
-    (driver, order) => driver.certify({ ...order, claim: requestClaim({ keyId: "key-2" }) }),
-  ],
-  [
-    "there is no certificate",
-    500,
-    (driver, order) => driver.certify({ ...order, claim: { kind: "none" } }),
-  ],
-  [
-    "a later REGISTER was faster",
-    500,
-    (driver, order) => {
-      driver.receive(sealedRegister({ callId: "race", cseq: 6, body: null, expires: 600 }));
-      return driver.certify(order);
-    },
-  ],
-];
-
-for (const [name, status, happens] of CERTIFIED)
-  test(`judged, and not bound after all (${status}): ${name}`, () => {
-    const driver = standing();
-    const order = asked(
-      driver.judge(sealedRegister({ callId: "race", cseq: 5, expires: 60 })),
-      "certify",
-    );
-    const effects = happens(driver, order) as readonly ControllerEffect[];
-    assertRefused(driver, effects, status);
-  });
-
-test("a time that is over before the certificate is there binds nothing", () => {
-  const driver = new CertificateDriver({}, { registrar: { minExpiresS: 1 } });
-  const order = asked(driver.judge(sealedRegister({ expires: 1 })), "certify");
-  driver.now += 1000;
-  assert.equal(statusOf(driver.certify(order)), 500);
-  assert.deepEqual(driver.contacts(), []);
-});
-
-test("a user who is gone when the rules are read again takes location and certificate along", () => {
-  const driver = standing();
-  const rules = ruleless();
-  const nobody = { ...rules.sip, users: { find: () => undefined } };
-  const changes = storedBy(driver.feed({ kind: "reload", rules: { ...rules, sip: nobody } }));
-  assert.equal(changes[0]?.kind, "delete");
-});
-
-function ruleless() {
-  return {
-    sip: SIP,
-    applyTimeoutMs: 500,
-    recordingRequired: false,
-    bodyCertificate: CERTIFICATE,
-  };
-}
