@@ -11,7 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { ConfigError } from "../../runtime/config-file.ts";
@@ -52,13 +52,23 @@ export function writeRegistration(file: string, record: RegistrationRecord): voi
   rmSync(fresh, { force: true });
   const descriptor = openSync(fresh, "wx", FILE_MODE);
   try {
-    writeSync(descriptor, serializeRecord(record));
+    writeWhole(descriptor, serializeRecord(record));
+    renameSync(fresh, file);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(file));
+}
+
+/** Unlike `writeSync`, `writeFileSync` fails where the disk takes a part only. */
+function writeWhole(descriptor: number, text: string): void {
+  try {
+    writeFileSync(descriptor, text);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }
-  renameSync(fresh, file);
-  syncFolder(dirname(file));
 }
 
 function readPrivate(file: string): string | undefined {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createPublicKey, type KeyObject } from "node:crypto";
 import {
   chmodSync,
@@ -132,6 +133,24 @@ test("a write that fails leaves the old one as it was", () => {
   assert.throws(() => writeRegistration(file, { ...record, chain: [] }));
   assert.equal(readFileSync(file, "utf8"), before);
   rmSync(`${file}.new`, { recursive: true });
+});
+
+test("a disk that takes a part of it leaves the old one as it was", () => {
+  writeRegistration(file, record);
+  const before = readFileSync(file, "utf8");
+  const store = join(import.meta.dirname, "../../../device/io/registration-store.ts");
+  const script = `
+    import { readRegistration, writeRegistration } from ${JSON.stringify(store)};
+    const [, file, aor] = process.argv;
+    try { writeRegistration(file, readRegistration(file, aor)); }
+    catch (error) { console.log(error.code); }`;
+  // The system takes what fits below the limit, says how much that was, and calls it well done.
+  const limited = `trap '' XFSZ; ulimit -f 1; exec "$@"`;
+  const node = [process.execPath, "--input-type=module", "-e", script, file, ALICE];
+  const done = spawnSync("bash", ["-c", limited, "bash", ...node], { encoding: "utf8" });
+  assert.equal(done.stdout, "EFBIG\n", done.stderr);
+  assert.equal(readFileSync(file, "utf8"), before);
+  assert.deepEqual(readdirSync(folder), ["alice.json"]);
 });
 
 test("a link in the place of the new file is not followed", () => {
