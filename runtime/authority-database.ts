@@ -18,7 +18,7 @@ import {
   toListed,
 } from "./authority-tables.ts";
 import { ConfigError } from "./config-file.ts";
-import { openPrivateDatabase } from "./private-database.ts";
+import { openPrivateDatabase, SQLITE_BUSY } from "./private-database.ts";
 
 export type KeyOutcome =
   | { readonly kind: "recorded" }
@@ -42,7 +42,9 @@ interface Waiting {
 }
 
 /** How long to wait for another process's write, which takes milliseconds. */
-const BUSY_TIMEOUT_MS = 2000;
+export const BUSY_TIMEOUT_MS = 2000;
+/** How soon what could not be recorded then is tried again; nobody stands still for it meanwhile. */
+const BUSY_RETRY_MS = 20;
 /** How long an expired certificate is kept for `ca list`; a revoked one is kept for good. */
 export const EXPIRED_KEPT_MS = 24 * 3600 * 1000;
 /** How many certificates are recorded before some of the expired ones are forgotten: more than came. */
@@ -57,6 +59,9 @@ export class AuthorityDatabase {
   #waiting: Waiting[] = [];
   #unforgotten = RECORDS_BETWEEN_FORGETTING; // a program that starts begins with it
   #scheduled: NodeJS.Immediate | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  /** Since when what waits is kept out by another process. */
+  #busySince: number | undefined;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
@@ -140,28 +145,49 @@ export class AuthorityDatabase {
 
   /** Writes what waits, and closes. */
   close(): void {
-    this.#flush();
+    this.#flush((write) => this.#transaction(write));
     this.#database.close();
   }
 
   #enqueue(write: () => KeyOutcome): Promise<KeyOutcome> {
-    this.#scheduled ??= setImmediate(() => this.#flush());
+    if (this.#retry === undefined) this.#scheduled ??= setImmediate(() => this.#flush());
     return new Promise((resolve, reject) => this.#waiting.push({ write, resolve, reject }));
   }
 
-  #flush(): void {
+  #flush(transact = <T>(write: () => T): T => this.#impatiently(write)): void {
     clearImmediate(this.#scheduled);
-    this.#scheduled = undefined;
+    clearTimeout(this.#retry);
+    [this.#scheduled, this.#retry] = [undefined, undefined];
+    if (this.#waiting.length === 0) return;
+    try {
+      const outcomes = transact(() => this.#waiting.map(({ write }) => write()));
+      this.#settle(({ resolve }, at) => resolve(outcomes[at] as KeyOutcome));
+    } catch (error) {
+      if (isBusy(error) && this.#mayWait(performance.now()))
+        this.#retry = setTimeout(() => this.#flush(), BUSY_RETRY_MS);
+      else this.#settle(({ reject }) => reject(error));
+    }
+  }
+
+  #settle(tell: (each: Waiting, at: number) => void): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    if (waiting.length === 0) return;
+    this.#busySince = undefined;
+    waiting.forEach(tell);
+  }
+
+  #mayWait(now: number): boolean {
+    this.#busySince ??= now;
+    return now - this.#busySince < BUSY_TIMEOUT_MS;
+  }
+
+  /** A transaction that fails at once while another process writes. */
+  #impatiently<T>(run: () => T): T {
+    this.#database.exec("PRAGMA busy_timeout = 0");
     try {
-      const outcomes = this.#transaction(() => waiting.map(({ write }) => write()));
-      outcomes.forEach((outcome, at) => {
-        waiting[at]?.resolve(outcome);
-      });
-    } catch (error) {
-      for (const { reject } of waiting) reject(error);
+      return this.#transaction(run);
+    } finally {
+      this.#database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     }
   }
 
@@ -224,3 +250,6 @@ export class AuthorityDatabase {
     return rows.map(({ key_id: keyId }) => String(keyId));
   }
 }
+
+const isBusy = (error: unknown): boolean =>
+  ((error as { readonly errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY;

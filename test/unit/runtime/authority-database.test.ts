@@ -7,8 +7,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { after, afterEach, beforeEach, describe, test } from "node:test";
-import { AuthorityDatabase, EXPIRED_KEPT_MS } from "../../../runtime/authority-database.ts";
+import {
+  AuthorityDatabase,
+  BUSY_TIMEOUT_MS,
+  EXPIRED_KEPT_MS,
+} from "../../../runtime/authority-database.ts";
 import { ConfigError } from "../../../runtime/config-file.ts";
+import { SQLITE_BUSY } from "../../../runtime/private-database.ts";
 import { ALICE, BOB, issued, randomHex } from "./issued.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "keyhole-authority-"));
@@ -244,6 +249,30 @@ describe("two processes", () => {
     database = AuthorityDatabase.open(file);
     assert.equal(database.list().length, 3);
   });
+});
+
+test("while another process writes, recording waits and nothing else does", async () => {
+  const other = new DatabaseSync(file);
+  other.exec("BEGIN IMMEDIATE");
+  const [first, second] = [issued({}), issued({})];
+  const begun = performance.now();
+  const recorded = database.record(first, 0);
+  await new Promise((resolve) => setImmediate(setImmediate, resolve));
+  const late = database.record(second, 0);
+  assert.equal(database.ownerOf(first.keyId), undefined);
+  assert.ok(performance.now() - begun < BUSY_TIMEOUT_MS / 2, "the event loop stood still");
+  other.exec("ROLLBACK");
+  other.close();
+  assert.deepEqual(await Promise.all([recorded, late]), [RECORDED, RECORDED]);
+});
+
+test("who keeps the database to himself for too long is told of", async () => {
+  const other = new DatabaseSync(file);
+  other.exec("BEGIN IMMEDIATE");
+  await assert.rejects(database.record(issued({}), 0), { errcode: SQLITE_BUSY });
+  other.exec("ROLLBACK");
+  other.close();
+  assert.deepEqual(await database.record(issued({}), 0), RECORDED);
 });
 
 test("what was recorded outlives `kill -9` between record and answer", async () => {
