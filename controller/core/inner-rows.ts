@@ -58,6 +58,7 @@ export function completeRegister(
   rows: SipfragRows,
 ): CompletedRegister | undefined {
   const inner = messageOf(rows);
+  if (headerRows(inner, "Expires").length > 1) return undefined;
   const [innerExpires, outerExpires] = [expiresOf(inner), expiresOf(received)];
   if (innerExpires !== undefined && outerExpires !== undefined && innerExpires !== outerExpires)
     return undefined;

@@ -106,6 +106,15 @@ const ROWS: readonly Row[] = [
   },
   { name: "all inside, one outside", outer: [C], inner: [["Contact", "*"]] },
   { name: "one inside, all outside", outer: ["*"], outerExpires: 0, inner: [["Contact", C]] },
+  {
+    name: "two times inside",
+    outer: [C],
+    outerExpires: 60,
+    inner: [
+      ["Expires", "60"],
+      ["expires", "7200"],
+    ],
+  },
   { name: "a location that cannot be read", outer: [C], inner: [["Contact", "<sip:"]] },
 ];
 
