@@ -1,23 +1,28 @@
 /** A certificate office over real files, keys and database, and phones' requests to it. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { controllerSchema } from "../../../controller/config.ts";
 import type {
+  Asked,
   CertificateEffect,
   CertificateInput,
+  RegistrationOutcome,
 } from "../../../controller/core/certificate-port.ts";
 import { CertificateOffice, type OfficeRules } from "../../../controller/io/certificate-office.ts";
 import { loadCredentials } from "../../../controller/io/credentials.ts";
 import { userRowsOf } from "../../../controller/io/policies.ts";
 import { UserStore } from "../../../controller/io/user-store.ts";
 import {
+  type RegistrationRecipient,
   type RegistrationRequest,
   sealRegistration,
 } from "../../../protocol/body/registration-body.ts";
 import type { FirstKey } from "../../../protocol/cms/first-key.ts";
-import { decodeCertificate } from "../../../protocol/pki/certificate.ts";
+import { decodeCertificate, encodeCertificatePem } from "../../../protocol/pki/certificate.ts";
 import { createCertificationRequest } from "../../../protocol/pki/certification-request.ts";
+import { Secret } from "../../../protocol/secret.ts";
 import type { SipRequest } from "../../../protocol/sip/message.ts";
 import { AuthorityDatabase } from "../../../runtime/authority-database.ts";
 import { parseConfig } from "../../../runtime/config-file.ts";
@@ -35,7 +40,13 @@ export const SHARED_KEY = "00112233445566778899aabbccddeeff".repeat(2);
 /** What serves as alice's password. */
 export const HA1 = "c0ffee00".repeat(8);
 
-type Effect<Kind extends CertificateEffect["kind"]> = Extract<CertificateEffect, { kind: Kind }>;
+/** Whom alice's phone may seal for without any certificate. */
+export const BY_SHARED_KEY: RegistrationRecipient = {
+  kind: "kek",
+  keyIdentifier: Buffer.from(ALICE),
+  kek: new Secret(Buffer.from(SHARED_KEY, "hex")),
+};
+
 const ANSWERS = {
   "open-registration": "registration-opened",
   certify: "certified",
@@ -69,7 +80,7 @@ export class OfficeFixture {
   /** What the office says to an effect. */
   async ask<Kind extends CertificateEffect["kind"]>(
     kind: Kind,
-    effect: Omit<Effect<Kind>, "kind" | "ref">,
+    effect: Omit<Asked<Kind>, "kind" | "ref">,
   ): Promise<Outcome<Kind>> {
     const ref = randomBytes(8).toString("hex");
     const heard = new Promise<CertificateInput>((resolve) => this.#waiting.set(ref, resolve));
@@ -162,3 +173,24 @@ export const requestFor = async (keys: PhoneKeys, aor = ALICE) => ({
   kind: "request" as const,
   request: await createCertificationRequest({ aor, ...keys }),
 });
+
+export type Opened = Extract<RegistrationOutcome, { kind: "opened" }>;
+
+export function opened(outcome: RegistrationOutcome): Opened {
+  assert.equal(outcome.kind, "opened");
+  return outcome as Opened;
+}
+
+/** Why it was not opened. */
+export const codeOf = (outcome: RegistrationOutcome): string | undefined =>
+  outcome.kind === "failed" ? outcome.code : "opened";
+
+/** A certificate leads to the root, in the eyes of OpenSSL. */
+export function verifyByOpenssl(files: AuthorityFiles, der: Buffer, issuer = "issuer.pem"): void {
+  files.write("leaf.pem", encodeCertificatePem(der));
+  const argv = ["verify", "-x509_strict", "-purpose", "smimesign", "-CAfile", "root.pem"];
+  const verified = spawnSync("openssl", [...argv, "-untrusted", issuer, "leaf.pem"], {
+    cwd: files.path,
+  });
+  assert.equal(verified.status, 0, String(verified.stderr));
+}

@@ -4,25 +4,29 @@ import { randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { Claim, RegistrationOutcome } from "../../../controller/core/certificate-port.ts";
+import type { Claim } from "../../../controller/core/certificate-port.ts";
 import { PASSWORD_LIMITS } from "../../../controller/io/registration-desk.ts";
 import { openRegistrationAnswer } from "../../../protocol/body/registration-answer.ts";
 import type { RegistrationRecipient } from "../../../protocol/body/registration-body.ts";
-import { decodeCertificate, encodeCertificatePem } from "../../../protocol/pki/certificate.ts";
+import { decodeCertificate } from "../../../protocol/pki/certificate.ts";
 import { keyIdOf } from "../../../protocol/pki/public-key.ts";
 import { Secret } from "../../../protocol/secret.ts";
-import { ALICE, AUTHORITY_CONFIG, AuthorityFiles, DOMAIN } from "./authority-files.ts";
+import { ALICE, AuthorityFiles, DOMAIN } from "./authority-files.ts";
 import {
+  BY_SHARED_KEY,
+  codeOf,
   HA1,
   NOT_AFTER,
   NOT_BEFORE,
   newKeys,
   OfficeFixture,
+  type Opened,
+  opened,
   ROWS,
   registerOf,
   requestFor,
-  SHARED_KEY,
   sealedRegister,
+  verifyByOpenssl,
 } from "./office-fixture.ts";
 
 let files: AuthorityFiles;
@@ -39,16 +43,6 @@ after(async () => {
   await fixture.office.stop();
   files.remove();
 });
-
-type Opened = Extract<RegistrationOutcome, { kind: "opened" }>;
-
-function opened(outcome: RegistrationOutcome): Opened {
-  assert.equal(outcome.kind, "opened");
-  return outcome as Opened;
-}
-
-const codeOf = (outcome: RegistrationOutcome): string | undefined =>
-  outcome.kind === "failed" ? outcome.code : "opened";
 
 const certify = ({ claim, reply }: Pick<Opened, "claim" | "reply">, aor = ALICE) =>
   fixture.ask("certify", {
@@ -80,13 +74,13 @@ for (const rsaBits of [undefined, 2048])
       [Math.floor(NOT_BEFORE / 1000) * 1000, NOT_AFTER],
     );
     assert.deepEqual(certificate.uris, [ALICE]);
-    verifyByOpenssl(der);
+    verifyByOpenssl(files, der);
     const [listed] = await fixture.beside((database) =>
       database.list({ aor: ALICE }).filter((one) => one.keyId === keyId),
     );
     assert.deepEqual([listed?.serial, listed?.notAfter], [certificate.serial, NOT_AFTER]);
     assert.deepEqual(Buffer.from(listed?.der ?? []), der);
-    assert.ok(policy().directory.hasIssued?.(listed?.fingerprint ?? ""));
+    assert.ok(policy().directory.hasIssued(listed?.fingerprint ?? ""));
     const answer = await openRegistrationAnswer({ ...certified, holders: { firstKey } });
     assert.deepEqual(answer.rows, ROWS);
     assert.deepEqual(answer.certificate?.encoded, der);
@@ -108,24 +102,8 @@ for (const rsaBits of [undefined, 2048])
     );
   });
 
-function verifyByOpenssl(der: Buffer, issuer = "issuer.pem"): void {
-  files.write("leaf.pem", encodeCertificatePem(der));
-  const argv = ["verify", "-x509_strict", "-purpose", "smimesign", "-CAfile", "root.pem"];
-  const verified = spawnSync("openssl", [...argv, "-untrusted", issuer, "leaf.pem"], {
-    cwd: files.path,
-  });
-  assert.equal(verified.status, 0, String(verified.stderr));
-}
-
 const SECRETS: readonly [name: string, recipient: RegistrationRecipient][] = [
-  [
-    "kek",
-    {
-      kind: "kek",
-      keyIdentifier: Buffer.from(ALICE),
-      kek: new Secret(Buffer.from(SHARED_KEY, "hex")),
-    },
-  ],
+  ["kek", BY_SHARED_KEY],
   ["password", { kind: "password", password: new Secret(Buffer.from(HA1)) }],
 ];
 
@@ -351,74 +329,6 @@ test("what is certified ends with its issuer at the latest, and the reply is wip
   });
   assert.deepEqual(outcome, { kind: "failed" });
   assert.deepEqual(await certify({ ...registration, claim: { kind: "none" } }), { kind: "failed" });
-});
-
-test("a reload takes other keys and users; the database stays", async () => {
-  const other = new OfficeFixture(files, "reloaded");
-  const text = AUTHORITY_CONFIG.replace(/\[\[user\]\][^[]+/, "");
-  other.office.reload(other.rulesOf(files.write("reloaded.toml", text), text));
-  const { request } = await sealedRegister({
-    claim: { kind: "none" },
-    recipient: SECRETS[0]?.[1] ?? recipient,
-  });
-  assert.equal(codeOf(await other.open(request)), "ERR_CMS_NO_RECIPIENT");
-  await other.office.stop();
-});
-
-test("a revocation by another process is told within a poll", async (context) => {
-  context.mock.timers.enable({ apis: ["setInterval"] });
-  const other = new OfficeFixture(files, "watched");
-  other.office.start();
-  await other.issue(newKeys());
-  const told = () => other.fed.filter(({ kind }) => kind === "certificates-revoked").length;
-  context.mock.timers.tick(1000);
-  assert.equal(told(), 1, "what was revoked before the start");
-  await other.beside((database) =>
-    database.revoke({ kind: "aor", aor: ALICE }, { at: Date.now(), reason: "superseded" }),
-  );
-  context.mock.timers.tick(1000);
-  context.mock.timers.tick(1000);
-  assert.equal(told(), 2);
-  await other.office.stop();
-});
-
-test("controller and authority may have RSA keys", async () => {
-  const names = `subjectAltName=DNS:ss1.${DOMAIN},URI:sip:${DOMAIN}`;
-  const usage = "keyUsage=critical,digitalSignature,keyEncipherment";
-  files.make("rsa-ss1", { by: "root", rsaBits: 2048, extensions: [usage, names] });
-  const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
-  files.make("rsa-issuer", { by: "root", rsaBits: 2048, extensions: ca });
-  const config = AUTHORITY_CONFIG.replaceAll('"ss1.', '"rsa-ss1.')
-    .replace(`"rsa-ss1.${DOMAIN}"`, `"ss1.${DOMAIN}"`)
-    .replace("chain.pem", "rsa-issuer.pem")
-    .replace("issuer.key", "rsa-issuer.key");
-  const other = new OfficeFixture(files, "rsa", config);
-  const { request, firstKey } = await sealedRegister({
-    claim: await requestFor(newKeys(3072)),
-    recipient: { kind: "certificate", certificate: files.der("rsa-ss1") },
-  });
-  const { claim, reply } = opened(await other.open(request));
-  const dates = { notBefore: NOT_BEFORE, notAfter: NOT_AFTER };
-  const done = await other.ask("certify", { aor: ALICE, rows: ROWS, claim, reply, ...dates });
-  assert.ok(done.kind === "done" && done.certificate !== undefined);
-  verifyByOpenssl(done.certificate.der, "rsa-issuer.pem");
-  const answer = await openRegistrationAnswer({ ...done, holders: { firstKey } });
-  assert.deepEqual(answer.signer.encoded, files.der("rsa-ss1"));
-  await other.office.stop();
-});
-
-test("with a database that cannot be read nothing counts as valid", async () => {
-  const other = new OfficeFixture(files, "closed");
-  await other.office.stop();
-  const { directory } = other.office;
-  const keyId = randomBytes(32).toString("hex");
-  assert.equal(directory.ownerOf(keyId), undefined);
-  assert.equal(directory.isRevoked({ keyId }), true);
-  const { request } = await sealedRegister({ claim: await requestFor(newKeys()), recipient });
-  const { claim, reply } = opened(await other.open(request));
-  const dates = { notBefore: NOT_BEFORE, notAfter: NOT_AFTER };
-  const outcome = await other.ask("certify", { aor: ALICE, rows: ROWS, claim, reply, ...dates });
-  assert.deepEqual(outcome, { kind: "failed" });
 });
 
 test("nothing is known of a key that was never seen", () => {
