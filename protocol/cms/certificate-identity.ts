@@ -26,6 +26,9 @@ export interface CertificateIdentity {
 const POINT_BYTES = 65;
 const UNCOMPRESSED = 0x04;
 
+/** Those who open and sign do so with one certificate again and again. */
+const KNOWN = new WeakMap<Uint8Array, CertificateIdentity>();
+
 /**
  * Reads the identity out of a DER certificate; nothing in it is verified.
  * @throws ProtocolError `ERR_CERTIFICATE`.
@@ -47,6 +50,19 @@ export function decodeCertificateIdentity(certificate: Uint8Array): CertificateI
   } catch (cause) {
     throw new ProtocolError("ERR_CERTIFICATE", "certificate cannot be read", { cause });
   }
+}
+
+/**
+ * As `decodeCertificateIdentity`, of a holder's own certificate: it is read once, and its octets
+ * must not change afterwards.
+ * @throws ProtocolError `ERR_CERTIFICATE`.
+ */
+export function ownIdentityOf(certificate: Uint8Array): CertificateIdentity {
+  const known = KNOWN.get(certificate);
+  if (known !== undefined) return known;
+  const identity = decodeCertificateIdentity(certificate);
+  KNOWN.set(certificate, identity);
+  return identity;
 }
 
 /** True if a recipient entry with this identifier is meant for that certificate. */

@@ -6,11 +6,7 @@ import type { KeyObject } from "node:crypto";
 import { assertNever } from "../errors.ts";
 import { Secret } from "../secret.ts";
 import { CONTENT_CIPHERS, wrapAlgorithmOf } from "./algorithms.ts";
-import {
-  type CertificateIdentity,
-  decodeCertificateIdentity,
-  isIdentifiedBy,
-} from "./certificate-identity.ts";
+import { type CertificateIdentity, isIdentifiedBy, ownIdentityOf } from "./certificate-identity.ts";
 import { decryptFailure, notForHolder } from "./decrypt-failure.ts";
 import {
   type EncryptedContent,
@@ -175,7 +171,7 @@ function openContent(envelope: Envelope, sealed: EncryptedContent, cek: Buffer):
 function findUnwrap(envelope: Envelope, holder: KeyHolder): (() => Buffer) | undefined {
   switch (holder.kind) {
     case "certificate": {
-      const identity = decodeCertificateIdentity(holder.certificate);
+      const identity = ownIdentityOf(holder.certificate);
       const entry = findCertificateEntry(envelope, identity);
       return entry && (() => openCertificateEntry(entry, identity, holder.privateKey));
     }

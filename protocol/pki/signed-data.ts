@@ -2,9 +2,13 @@
  * Detached SignedData (RFC 5652 §5) by one signer, with signed attributes, over exact octets.
  * Pure, but ECDSA's nonce is OpenSSL's own.
  */
-import { createHash, type KeyObject } from "node:crypto";
+import { hash, type KeyObject } from "node:crypto";
 import { SHA256_OID } from "../cms/algorithms.ts";
-import { decodeCertificateIdentity, isIdentifiedBy } from "../cms/certificate-identity.ts";
+import {
+  decodeCertificateIdentity,
+  isIdentifiedBy,
+  ownIdentityOf,
+} from "../cms/certificate-identity.ts";
 import {
   encodeAlgorithm,
   encodeOctetString,
@@ -64,12 +68,12 @@ export async function signDetached(
   chain: readonly Uint8Array[] = [],
 ): Promise<Buffer> {
   const algorithm = signatureAlgorithmOf(signer.privateKey);
-  const { issuer, serialNumber } = decodeCertificateIdentity(signer.certificate);
+  const { issuer, serialNumber } = ownIdentityOf(signer.certificate);
   const above = chain.filter((certificate) => !signer.certificate.equals(certificate));
   const certificates = [signer.certificate, ...above];
   if (certificates.length > SIGNED_DATA_MAX_CERTIFICATES)
     throw new RangeError(`at most ${SIGNED_DATA_MAX_CERTIFICATES} certificates expected`);
-  const digest = createHash("sha256").update(content).digest();
+  const digest = hash("sha256", content, "buffer");
   const attributes = [
     encodeAttribute(CONTENT_TYPE, encodeOid(ID_DATA)),
     encodeAttribute(MESSAGE_DIGEST, encodeOctetString(digest)),
