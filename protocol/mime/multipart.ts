@@ -53,7 +53,9 @@ export function serializeMultipart(
 function drawBoundary(parts: readonly Uint8Array[], random: (size: number) => Buffer): string {
   for (let draw = 0; draw < MAX_BOUNDARY_DRAWS; draw += 1) {
     const boundary = `kh-${random(BOUNDARY_BYTES).toString("hex")}`;
-    if (!parts.some((part) => Buffer.from(part).includes(boundary))) return boundary;
+    const isWithin = ({ buffer, byteOffset, byteLength }: Uint8Array): boolean =>
+      Buffer.from(buffer, byteOffset, byteLength).includes(boundary);
+    if (!parts.some(isWithin)) return boundary;
   }
   throw new RangeError("random source gives no boundary");
 }

@@ -2,7 +2,7 @@
  * X.509 certificates as we use them (RFC 5280): names in subjectAltName, key usage, dates. Pure.
  * Reading one verifies nothing.
  */
-import { createHash, createPublicKey, type KeyObject } from "node:crypto";
+import { createPublicKey, hash, type KeyObject } from "node:crypto";
 import {
   expectTag,
   readBitString,
@@ -95,7 +95,7 @@ export const mayBeUsedFor = (certificate: Certificate, usage: KeyUsage): boolean
 
 /** Names a certificate: SHA-256 of its DER, in lower-case hexadecimal. */
 export const fingerprintOf = (certificate: Uint8Array): string =>
-  createHash("sha256").update(certificate).digest("hex");
+  hash("sha256", certificate, "hex");
 
 /** The certificate as text (RFC 7468 §5). */
 export const encodeCertificatePem = (certificate: Uint8Array): string =>

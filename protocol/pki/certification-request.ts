@@ -2,7 +2,7 @@
  * PKCS#10: a request for a certificate, signed by the key that is to be certified (RFC 2986). Pure,
  * but ECDSA's nonce is OpenSSL's own.
  */
-import { createHash, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { encodeOid, encodeSequence, encodeSmallInteger, encodeTlv } from "../der/encode.ts";
 import { readBitString, readOid, readSequence, readSet, readSmallInteger } from "../der/read.ts";
 import { contextTag, TAG } from "../der/tag.ts";
@@ -10,7 +10,7 @@ import { decodeTlv, type Tlv } from "../der/tlv.ts";
 import { isProtocolError, ProtocolError } from "../errors.ts";
 import { EXTENSION, encodeExtension, extensionValue, readExtensions } from "./extension.ts";
 import { encodeCommonName, encodeGeneralNames, NAME_TAG, readNameText } from "./general-name.ts";
-import { type KeyType, readSubjectKey, spkiOf } from "./public-key.ts";
+import { type KeyType, keyIdOf, readSubjectKey, spkiOf } from "./public-key.ts";
 import { encodeSigned, isSignatureValid } from "./sign-octets.ts";
 
 /** Longest request, in octets; one for RSA-4096 has about 1200. */
@@ -78,7 +78,7 @@ export async function decodeCertificationRequest(
     return {
       publicKey: key,
       keyType: type,
-      keyId: createHash("sha256").update(spki.encoded).digest("hex"),
+      keyId: keyIdOf(key),
       ...readNames(attributes),
     };
   } catch (cause) {

@@ -1,7 +1,7 @@
 /**
  * Subject public keys (RFC 5280 §4.1.2.7): which ones we certify, and their names. Pure.
  */
-import { createHash, createPublicKey, type KeyObject } from "node:crypto";
+import { createPublicKey, hash, type KeyObject } from "node:crypto";
 import {
   encodeAlgorithm,
   encodeBitString,
@@ -58,8 +58,7 @@ export function spkiOf(publicKey: KeyObject): Buffer {
 }
 
 /** Names a key: SHA-256 of its SubjectPublicKeyInfo, in lower-case hexadecimal. */
-export const keyIdOf = (publicKey: KeyObject): string =>
-  createHash("sha256").update(spkiOf(publicKey)).digest("hex");
+export const keyIdOf = (publicKey: KeyObject): string => hash("sha256", spkiOf(publicKey), "hex");
 
 /** The key's kind, or undefined if it is none that we certify. */
 export const keyTypeOf = (publicKey: KeyObject): KeyType | undefined => typeOf(spkiOf(publicKey));
@@ -71,7 +70,7 @@ export function subjectKeyIdentifierOf(publicKey: KeyObject): Buffer {
     typeOf(spki) === "p256"
       ? spki.subarray(-P256.keyBytes - 1)
       : readBitString(readSequence(decodeTlv(spki))[1]);
-  return createHash("sha1").update(bits).digest();
+  return hash("sha1", bits, "buffer");
 }
 
 /**
