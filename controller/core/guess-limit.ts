@@ -5,6 +5,7 @@
  * forgotten.
  */
 import type { Millis } from "../../protocol/machine.ts";
+import { countedName } from "./counted-name.ts";
 
 /** From one address for one user. */
 export const MAX_GUESSES = 10;
@@ -43,7 +44,7 @@ export class GuessLimit {
   }
 }
 
-const pairOf = (address: string, user: string): string => `${address} ${user}`;
+const pairOf = (address: string, user: string): string => countedName(`${address} ${user}`);
 
 interface Counter {
   readonly count: number;

@@ -3,6 +3,7 @@
  * Bounded: when too many names are counted, the one heard of longest ago is forgotten.
  */
 import type { Millis } from "../../protocol/machine.ts";
+import { countedName } from "./counted-name.ts";
 
 /** Names that are counted at one time. */
 export const MAX_LIMITED_NAMES = 20_000;
@@ -23,7 +24,8 @@ export class RateLimit {
   }
 
   /** Takes one of a name; where there is none, says in how many seconds there will be. */
-  take(name: string, perMinute: number, now: Millis): number | undefined {
+  take(who: string, perMinute: number, now: Millis): number | undefined {
+    const name = countedName(who);
     const before = this.#allowances.get(name) ?? { left: perMinute, at: now };
     const gained = (Math.max(0, now - before.at) * perMinute) / MINUTE_MS;
     const left = Math.min(perMinute, before.left + gained);
