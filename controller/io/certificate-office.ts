@@ -5,7 +5,7 @@
  */
 import { assertNever } from "../../protocol/errors.ts";
 import { AuthorityDatabase } from "../../runtime/authority-database.ts";
-import { resolveConfigPath } from "../../runtime/config-file.ts";
+import { ConfigError, resolveConfigPath } from "../../runtime/config-file.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { AuthorityPolicy } from "../core/authority-policy.ts";
@@ -43,6 +43,8 @@ interface Desks {
   /** Absent: nobody is told what was revoked. */
   readonly crl: CrlFile | undefined;
 }
+
+const FAILED = { kind: "failed" } as const;
 
 /** How soon it is noticed what another process revoked; at a question it counts at once. */
 export const REVOCATION_POLL_MS = 1_000;
@@ -92,8 +94,13 @@ export class CertificateOffice {
     this.#watch.unref();
   }
 
-  /** Other certificates, keys and users from now on; the database stays. */
+  /**
+   * Other certificates, keys and users from now on; the database stays.
+   * @throws ConfigError while it cannot be read: every registration would be swept away as revoked.
+   */
   reload(rules: OfficeRules): void {
+    const fault = { path: "authority.database", message: "cannot be read now" };
+    if (!this.directory.isReadable) throw new ConfigError(rules.file, [fault]);
     this.#desks = this.#desksOf(rules);
   }
 
@@ -116,13 +123,19 @@ export class CertificateOffice {
   async #answer(effect: CertificateEffect): Promise<CertificateInput> {
     const { registrations, queries } = this.#desks;
     const { ref } = effect;
+    // Without the database nobody's key is known to be good: that is no fault of his.
+    const canJudge = this.directory.isReadable;
     switch (effect.kind) {
-      case "open-registration":
-        return { kind: "registration-opened", ref, outcome: await registrations.open(effect) };
+      case "open-registration": {
+        const outcome = canJudge ? await registrations.open(effect) : FAILED;
+        return { kind: "registration-opened", ref, outcome };
+      }
       case "certify":
         return { kind: "certified", ref, outcome: await registrations.certify(effect) };
-      case "verify-asker":
-        return { kind: "asker-verified", ref, outcome: await queries.verify(effect) };
+      case "verify-asker": {
+        const outcome = canJudge ? await queries.verify(effect) : FAILED;
+        return { kind: "asker-verified", ref, outcome };
+      }
       case "sign-answer":
         return { kind: "answer-signed", ref, outcome: await queries.sign(effect) };
       default:

@@ -10,16 +10,25 @@ import type { Logger } from "../../runtime/logger.ts";
 import type { AuthorityDirectory } from "../core/authority-policy.ts";
 import { nameOfError } from "./name-of-error.ts";
 
+/** Between lines about a database that cannot be read: it is asked with every message. */
+export const UNREADABLE_TOLD_MS = 60_000;
+
 /** With a database that cannot be read nothing counts as valid, and nothing can be recorded. */
 export class KeyDirectory implements AuthorityDirectory {
   readonly #database: AuthorityDatabase;
   readonly #log: Logger;
   /** Of other authorities. */
   foreignCrls: readonly Crl[] = [];
+  #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(database: AuthorityDatabase, log: Logger) {
     this.#database = database;
     this.#log = log;
+  }
+
+  /** Whether what it says now is written anywhere. */
+  get isReadable(): boolean {
+    return this.#read(() => this.#database.revocationRevision() >= 0, false);
   }
 
   ownerOf(keyId: string): string | undefined {
@@ -55,8 +64,15 @@ export class KeyDirectory implements AuthorityDirectory {
     try {
       return read();
     } catch (error) {
-      this.#log.error({ error: nameOfError(error) }, "authority database cannot be read");
+      this.#tell(error);
       return otherwise;
     }
+  }
+
+  #tell(error: unknown): void {
+    const now = performance.now();
+    if (now - this.#toldAt < UNREADABLE_TOLD_MS) return;
+    this.#toldAt = now;
+    this.#log.error({ error: nameOfError(error) }, "authority database cannot be read");
   }
 }

@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
+import { KeyDirectory, UNREADABLE_TOLD_MS } from "../../../controller/io/key-directory.ts";
 import { openRegistrationAnswer } from "../../../protocol/body/registration-answer.ts";
 import type { RegistrationRecipient } from "../../../protocol/body/registration-body.ts";
+import type { AuthorityDatabase } from "../../../runtime/authority-database.ts";
+import { ConfigError } from "../../../runtime/config-file.ts";
+import type { Logger } from "../../../runtime/logger.ts";
 import { ALICE, AUTHORITY_CONFIG, AuthorityFiles, DOMAIN } from "./authority-files.ts";
 import {
   BY_SHARED_KEY,
@@ -85,14 +89,32 @@ test("controller and authority may have RSA keys", async () => {
 
 test("with a database that cannot be read nothing counts as valid", async () => {
   const other = new OfficeFixture(files, "closed");
+  const { request } = await sealedRegister({ claim: await requestFor(newKeys()), recipient });
+  const { claim, reply } = opened(await other.open(request));
   await other.office.stop();
   const { directory } = other.office;
   const keyId = randomBytes(32).toString("hex");
   assert.equal(directory.ownerOf(keyId), undefined);
   assert.equal(directory.isRevoked({ keyId }), true);
-  const { request } = await sealedRegister({ claim: await requestFor(newKeys()), recipient });
-  const { claim, reply } = opened(await other.open(request));
+  assert.deepEqual(await other.open(request), { kind: "failed" }, "ours, not the phone's");
+  const asker = await other.ask("verify-asker", { request, source: "192.0.2.1" });
+  assert.deepEqual(asker, { kind: "failed" });
+  assert.throws(() => other.office.reload(other.rules), ConfigError);
   const dates = { notBefore: NOT_BEFORE, notAfter: NOT_AFTER };
   const outcome = await other.ask("certify", { aor: ALICE, rows: ROWS, claim, reply, ...dates });
   assert.deepEqual(outcome, { kind: "failed" });
+});
+
+test("a database that cannot be read is told of once a minute, however often it is asked", (context) => {
+  const lines: string[] = [];
+  const log = { error: (_: object, line: string) => lines.push(line) } as unknown as Logger;
+  const broken = { ownerOf: () => assert.fail() } as unknown as AuthorityDatabase;
+  const directory = new KeyDirectory(broken, log);
+  let now = 0;
+  context.mock.method(performance, "now", () => now);
+  for (let count = 0; count < 100; count += 1) directory.ownerOf("key");
+  assert.deepEqual(lines, ["authority database cannot be read"]);
+  now += UNREADABLE_TOLD_MS;
+  directory.ownerOf("key");
+  assert.equal(lines.length, 2);
 });
