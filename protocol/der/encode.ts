@@ -5,8 +5,15 @@ import { TAG } from "./tag.ts";
 
 /** One value of this tag around the given contents. */
 export function encodeTlv(tag: number, ...contents: readonly Uint8Array[]): Buffer {
-  const lengthBytes = contents.reduce((sum, content) => sum + content.length, 0);
-  return Buffer.concat([encodeHead(tag, lengthBytes), ...contents]);
+  let lengthBytes = 0;
+  for (const content of contents) lengthBytes += content.length;
+  const encoded = beginTlv(tag, lengthBytes);
+  let at = encoded.length - lengthBytes;
+  for (const content of contents) {
+    encoded.set(content, at);
+    at += content.length;
+  }
+  return encoded;
 }
 
 export const encodeSequence = (...values: readonly Uint8Array[]): Buffer =>
@@ -59,9 +66,13 @@ function encodeArc(arc: number): number[] {
   return octets;
 }
 
-function encodeHead(tag: number, lengthBytes: number): Buffer {
-  if (lengthBytes < 0x80) return Buffer.of(tag, lengthBytes);
-  const octets: number[] = [];
-  for (let rest = lengthBytes; rest > 0; rest = Math.floor(rest / 256)) octets.unshift(rest % 256);
-  return Buffer.of(tag, 0x80 | octets.length, ...octets);
+/** A value whose contents are to be written yet; its length in one octet or after their number (§8.1.3). */
+function beginTlv(tag: number, lengthBytes: number): Buffer {
+  const isShort = lengthBytes < 0x80;
+  const lengthOctets = isShort ? 0 : Math.ceil((32 - Math.clz32(lengthBytes)) / 8);
+  const encoded = Buffer.allocUnsafe(2 + lengthOctets + lengthBytes);
+  encoded[0] = tag;
+  encoded[1] = isShort ? lengthBytes : 0x80 | lengthOctets;
+  if (!isShort) encoded.writeUIntBE(lengthBytes, 2, lengthOctets);
+  return encoded;
 }
