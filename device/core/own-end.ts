@@ -6,10 +6,11 @@
 import { ProtocolError } from "../../protocol/errors.ts";
 import { createRequest, newBranch, ownVia } from "../../protocol/sip/create-request.ts";
 import type { Target } from "../../protocol/sip/flow.ts";
-import { findParam } from "../../protocol/sip/grammar.ts";
+import { findParam, isHost } from "../../protocol/sip/grammar.ts";
 import { type SipRequest, type SipResponse, withHeader } from "../../protocol/sip/message.ts";
 import { serializeSipUri } from "../../protocol/sip/uri.ts";
 import { topVia, viaBranch } from "../../protocol/sip/via.ts";
+import { tried } from "./signed-answer.ts";
 
 export interface OwnEnd {
   readonly host: string;
@@ -39,18 +40,23 @@ export function createProbe(
   return withHeader(probe, "Max-Forwards", "0");
 }
 
-/** True for the answer to this probe. */
-export const answersProbe = (probe: SipRequest, response: SipResponse): boolean =>
-  viaBranch(topVia(response)) === viaBranch(topVia(probe));
+/** True for the answer to this probe; what has no Via that can be read answers nothing. */
+export function answersProbe(probe: SipRequest, response: SipResponse): boolean {
+  const via = tried(() => topVia(response));
+  return via !== undefined && viaBranch(via) === viaBranch(topVia(probe));
+}
 
 /**
  * What the answer says of our end.
- * @throws ProtocolError `ERR_SIP_SYNTAX` if it says nothing of the port.
+ * @throws ProtocolError `ERR_SIP_SYNTAX` if it says nothing of the port, or of a host that is none.
  */
 export function readOwnEnd(response: SipResponse): OwnEnd {
   const via = topVia(response);
   const port = Number(findParam(via.params, "rport")?.value);
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     throw new ProtocolError("ERR_SIP_SYNTAX", "no rport in the answer");
-  return { host: findParam(via.params, "received")?.value ?? via.host, port };
+  const host = (findParam(via.params, "received")?.value ?? via.host).replace(/^\[|\]$/g, "");
+  if (!isHost(host) && !isHost(`[${host}]`))
+    throw new ProtocolError("ERR_SIP_SYNTAX", "no address in the answer");
+  return { host, port };
 }

@@ -43,6 +43,7 @@ export class Signalling {
   #agent: UserAgent | undefined;
   #drive: Drive<UserAgentInput> | undefined;
   #onProbed: ((message: SipMessage) => void) | undefined;
+  #giveUpProbe: () => void = () => undefined;
 
   private constructor(setting: SignallingSetting, transport: SipTransportHandle) {
     this.#setting = setting;
@@ -79,6 +80,7 @@ export class Signalling {
     const answered = Promise.withResolvers<SipResponse>();
     const giveUp = (): void => answered.reject(new Error("the next hop does not answer"));
     const timer = setTimeout(giveUp, PROBE_TIMEOUT_MS);
+    this.#giveUpProbe = giveUp;
     this.#onProbed = (message) => {
       if (message.kind === "response" && answersProbe(probe, message)) answered.resolve(message);
     };
@@ -115,6 +117,7 @@ export class Signalling {
 
   /** Waits for what is still being sent, then closes every connection. */
   async close(): Promise<void> {
+    this.#giveUpProbe();
     const sent = Promise.allSettled(this.#sending);
     await Promise.race([sent, new Promise((done) => setTimeout(done, FLUSH_TIMEOUT_MS).unref())]);
     this.#drive?.stop();

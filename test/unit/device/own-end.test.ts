@@ -48,6 +48,31 @@ test("an answer belongs to the probe with its branch", () => {
   assert.ok(!answersProbe(probe(2), response));
 });
 
+for (const via of [undefined, "rubbish", "SIP/2.0/TLS "])
+  test(`a response with the Via '${via}' answers nothing, and does no harm`, () => {
+    const { headers, ...response } = answered(probe(), "10.10.0.2", 41_234);
+    const others = headers.filter(({ name }) => name !== "Via");
+    const rows = via === undefined ? others : [{ name: "Via", value: via }, ...others];
+    assert.ok(!answersProbe(probe(), { ...response, headers: rows }));
+  });
+
+for (const [received, host] of [
+  ["2001:db8::1", "2001:db8::1"],
+  ["[2001:db8::1]", "2001:db8::1"],
+  ['"a b"', undefined],
+  ["a..b", undefined],
+] as const)
+  test(`an answer that received us from ${received} tells ${host ?? "nothing"}`, () => {
+    const via = `SIP/2.0/TLS 10.10.0.2;rport=5000;received=${received}`;
+    const response = withHeader(answered(probe(), "10.10.0.2", 1), "Via", via);
+    if (host !== undefined) assert.deepEqual(readOwnEnd(response), { host, port: 5000 });
+    else
+      assert.throws(
+        () => readOwnEnd(response),
+        (error) => isProtocolError(error, "ERR_SIP_SYNTAX"),
+      );
+  });
+
 for (const rport of ["", ";rport", ";rport=0", ";rport=65536", ";rport=x"])
   test(`an answer with '${rport}' tells nothing`, () => {
     const response = withHeader(

@@ -1,0 +1,67 @@
+/** The phone against a next hop that answers as no registrar should. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { after, before, test } from "node:test";
+import { holdConnection } from "../../lab/sip-peer.ts";
+import { createResponse } from "../../protocol/sip/create-response.ts";
+import { type SipRequest, type SipResponse, withHeader } from "../../protocol/sip/message.ts";
+import { ALICE, freePort, Household, LOOPBACK } from "./device-harness.ts";
+
+const CONTROLLER = "keys/ss1.atlanta.example.com.pem";
+/** Less than a probe may take to be answered, and more than a slow machine needs. */
+const PROMPT_MS = 7_000;
+
+let household: Household;
+before(() => {
+  household = new Household();
+});
+after(() => household.close());
+
+type Answers = (request: SipRequest) => SipResponse | undefined;
+
+async function hopAt(port: number, answers: Answers): Promise<Server> {
+  const server = createServer((socket) => {
+    const peer = holdConnection(socket, (message) => {
+      const response = message.kind === "request" ? answers(message) : undefined;
+      if (response !== undefined) peer.send(response);
+    });
+  });
+  await new Promise<void>((done) => server.listen(port, LOOPBACK, done));
+  return server;
+}
+
+function register(port: number, store: string, ...options: readonly string[]) {
+  const outbound = { transport: "tcp", address: LOOPBACK, port };
+  const registration = { store, controller: CONTROLLER };
+  return household.start("alice", ["register", ...options], { outbound, registration });
+}
+
+test("a response whose Via cannot be read answers nothing, and the phone says so", async () => {
+  const port = await freePort();
+  const server = await hopAt(port, (request) =>
+    withHeader(createResponse(request, 200), "Via", "rubbish"),
+  );
+  const phone = register(port, "refused.json", "--once");
+  const failed = await phone.event({ event: "registration-failed" });
+  assert.match(String(failed["reason"]), /does not answer/);
+  assert.deepEqual(await phone.exited, { code: 1, signal: null });
+  assert.ok(!existsSync(household.path("refused.json")));
+  server.close();
+});
+
+test("told to stop before it knows where it is: it ends at once, and well", async () => {
+  const port = await freePort();
+  const probed = Promise.withResolvers<void>();
+  const server = await hopAt(port, () => {
+    probed.resolve();
+    return undefined;
+  });
+  const phone = register(port, "stopped.json");
+  await probed.promise;
+  const stoppedAt = performance.now();
+  assert.deepEqual(await phone.stop(), { code: 0, signal: null });
+  assert.ok(performance.now() - stoppedAt < PROMPT_MS);
+  assert.equal(phone.events({ event: "unregistered", aor: ALICE }).length, 1);
+  server.close();
+});
