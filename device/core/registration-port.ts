@@ -51,7 +51,7 @@ export interface ClaimSummary {
   readonly der: Buffer;
   /** What the answer must hold a certificate for: hexadecimal SHA-256 of the key's SPKI. */
   readonly keyId?: string;
-  /** Of a key that an earlier run made: if it is no longer accepted, another can be. */
+  /** Of a key that was certified before: if it is no longer accepted, another can be made. */
   readonly isReplaceable: boolean;
 }
 

@@ -13,7 +13,7 @@ export interface RequestedKey {
   /** DER. */
   readonly request: Buffer;
   readonly keyId: string;
-  /** Made by an earlier run. */
+  /** Certified and stored before. */
   readonly isKept: boolean;
 }
 

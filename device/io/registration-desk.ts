@@ -16,7 +16,9 @@ import {
   decodeCertificate,
   fingerprintOf,
 } from "../../protocol/pki/certificate.ts";
+import { isSameName } from "../../protocol/pki/name.ts";
 import { keyIdOf } from "../../protocol/pki/public-key.ts";
+import { isAcceptedKey } from "../../protocol/pki/signature-policy.ts";
 import { verifyChain } from "../../protocol/pki/verify-chain.ts";
 import { parseSipUri } from "../../protocol/sip/uri.ts";
 import type { RegistrationConfig } from "../config.ts";
@@ -64,6 +66,11 @@ export class RegistrationDesk {
   /** The private key that was claimed last, if it is ours to keep. */
   get privateKey(): KeyObject | undefined {
     return this.#key?.privateKey;
+  }
+
+  /** The key is certified and stored: if it is no longer accepted, another can be made. */
+  keepKey(): void {
+    if (this.#key !== undefined) this.#key = { ...this.#key, isKept: true };
   }
 
   /** Does one task; what cannot be done is a result. */
@@ -146,7 +153,7 @@ export async function verifyQuestionAnswer(
     await verifyServer(signer, others, anchors);
     return {
       kind: "verified",
-      answer: { rows, signer, certificates: certificates.map(granted) },
+      answer: { rows, signer, certificates: certificates.filter(isSealable).map(granted) },
     };
   } catch (error) {
     return { kind: "not-done", reason: refusedBecause(error) };
@@ -162,9 +169,11 @@ async function openAnswer(
   try {
     const answer = await openRegistrationAnswer({ body, contentType, holders });
     const { rows, signer, others, certificate, controllers } = answer;
-    await verifyServer(signer, others, trust.anchorsOf(parseSipUri(aor).host));
+    const anchors = trust.anchorsOf(parseSipUri(aor).host);
+    await verifyServer(signer, others, anchors);
+    const chain = certificate && (await authoritiesAbove(certificate, others, anchors));
     return {
-      ...{ rows, signer, chain: authoritiesOf(others) },
+      ...{ rows, signer, chain: chain ?? [] },
       ...(certificate !== undefined && { certificate: granted(certificate) }),
       controllers: controllers.map(({ encoded }) => encoded),
       trust: answer.trust.map(({ domain, anchors }) => ({
@@ -183,6 +192,12 @@ const verifyServer = (
   anchors: readonly Buffer[],
 ): Promise<unknown> => verifyChain({ certificate, intermediates, anchors, now: Date.now() });
 
+/** Nothing can be sealed for another: one such phone of a user shall not cost him the call. */
+const isSealable = ({ publicKey }: Certificate): boolean =>
+  isAcceptedKey(publicKey) &&
+  (publicKey.asymmetricKeyType === "rsa" ||
+    publicKey.asymmetricKeyDetails?.namedCurve === "prime256v1");
+
 const granted = (certificate: Certificate): GrantedCertificate => ({
   encoded: certificate.encoded,
   keyId: keyIdOf(certificate.publicKey),
@@ -193,12 +208,50 @@ const granted = (certificate: Certificate): GrantedCertificate => ({
   notAfter: certificate.notAfter,
 });
 
-/** Those that may stand between our certificate and an anchor; anchors themselves need not be shown. */
-const authoritiesOf = (certificates: readonly Certificate[]): readonly Buffer[] =>
-  certificates
-    .filter(({ isAuthority }) => isAuthority)
-    .slice(0, MAX_CHAIN)
-    .map(({ encoded }) => encoded);
+/**
+ * The authorities above our certificate, each verified: whoever was on the way can have put others
+ * among them, since a signature does not cover the certificates beside it. An anchor that issued
+ * itself need not be shown.
+ */
+async function authoritiesAbove(
+  certificate: Certificate,
+  others: readonly Certificate[],
+  anchors: readonly Buffer[],
+): Promise<readonly Buffer[]> {
+  const above: Certificate[] = [];
+  for (let subject = certificate; above.length < MAX_CHAIN; ) {
+    const issuer = await issuerOf(subject, others, anchors);
+    if (issuer === undefined || above.includes(issuer)) break;
+    above.push(issuer);
+    subject = issuer;
+  }
+  return above.map(({ encoded }) => encoded);
+}
+
+async function issuerOf(
+  subject: Certificate,
+  others: readonly Certificate[],
+  anchors: readonly Buffer[],
+): Promise<Certificate | undefined> {
+  const named = others.filter(
+    ({ subjectName, issuerName }) =>
+      isSameName(subjectName, subject.issuerName) && !isSameName(subjectName, issuerName),
+  );
+  for (const candidate of named) {
+    const hasIssued = await leadsTo(subject, [], [candidate.encoded]);
+    if (hasIssued && (await leadsTo(candidate, others, anchors))) return candidate;
+  }
+  return undefined;
+}
+
+const leadsTo = (...path: Parameters<typeof verifyServer>): Promise<boolean> =>
+  verifyServer(...path).then(
+    () => true,
+    (error) => {
+      if (isProtocolError(error)) return false;
+      throw error;
+    },
+  );
 
 const reasonOf = (error: unknown): string => {
   if (!isProtocolError(error)) throw error;

@@ -114,6 +114,7 @@ export class RegistrationKeeper {
       const record = granted === undefined ? this.#withdrawn() : this.#granted(granted);
       writeRegistration(this.#options.store, record);
       this.#record = record;
+      if (granted !== undefined) this.#desk.keepKey();
       this.#options.onChanged(record);
       return { kind: "stored", ref };
     } catch (error) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 import type { QueryInput } from "../../../device/core/certificate-query.ts";
 import type { RegistrationResult } from "../../../device/core/registration-port.ts";
@@ -18,6 +18,7 @@ import type { FirstKey } from "../../../protocol/cms/first-key.ts";
 import { decodeCertificate } from "../../../protocol/pki/certificate.ts";
 import { decodeCertificationRequest } from "../../../protocol/pki/certification-request.ts";
 import type { AlternativeName } from "../../../protocol/pki/general-name.ts";
+import { issueCertificate } from "../../../protocol/pki/issue-certificate.ts";
 import { keyIdOf } from "../../../protocol/pki/public-key.ts";
 import type { Identity } from "../../../protocol/pki/signed-data.ts";
 import { makeIdentity } from "../pki/make-identity.ts";
@@ -113,6 +114,18 @@ test("a key that is kept is used, and can be replaced", async () => {
   assert.ok(!fresh.isReplaceable);
 });
 
+test("a key that was made and kept in this run can be replaced as well", async () => {
+  const desk = deskOf({ kind: "request" });
+  desk.keepKey();
+  const { claim } = of(await desk.perform({ kind: "claim", ref: 1, fresh: false }), "claimed");
+  assert.ok(!claim.isReplaceable);
+  desk.keepKey();
+  const again = of(await desk.perform({ kind: "claim", ref: 1, fresh: false }), "claimed").claim;
+  assert.deepEqual(again, { ...claim, isReplaceable: true });
+  const fresh = of(await desk.perform({ kind: "claim", ref: 1, fresh: true }), "claimed").claim;
+  assert.notEqual(fresh.keyId, claim.keyId);
+});
+
 test("a certificate that we have is proven by its key", async () => {
   const own = { identity: alice, chain: [issuer.certificate] };
   const desk = deskOf({ kind: "certificate", own });
@@ -134,12 +147,16 @@ test("the location alone, and a removal, claim nothing", async () => {
   assert.equal((await opened(await sealed(desk, false))).claim.kind, "none");
 });
 
-async function answered(signer: Identity, change = (body: Buffer) => body) {
+async function answered(
+  signer: Identity,
+  change = (body: Buffer) => body,
+  chain: readonly Identity[] = [issuer],
+) {
   const desk = deskOf({ kind: "none" });
   const { firstKey } = await sealed(desk);
   const answer = await sealRegistrationAnswer({
     ...{ rows: ROWS, certificate: alice.certificate, signer, random: randomBytes },
-    chain: [issuer.certificate],
+    chain: chain.map(({ certificate }) => certificate),
     controllers: [controller.certificate],
     trust: [{ domain: "biloxi.example.com", anchors: [biloxi.certificate] }],
     to: { kind: "first-key", firstKey },
@@ -157,6 +174,17 @@ test("an answer is opened: certificate, its chain, controllers and whom to trust
   assert.deepEqual(answer.trust, [{ domain: "biloxi.example.com", anchors: [biloxi.certificate] }]);
   assert.deepEqual(answer.signer.uris, ["sip:atlanta.example.com"]);
   assert.deepEqual(answer.rows, ROWS);
+});
+
+test("authorities that somebody on the way put into the answer are not kept", async () => {
+  const namesake = await made("authority", undefined, [{ kind: "dns", name: "issuer" }]);
+  const [another, own] = [await made("authority", atlanta), await made("authority", biloxi)];
+  const strangers = [atlanta, biloxi, namesake, another, own];
+  const { answer } = of(
+    await (await answered(controller, undefined, [...strangers, issuer]))(),
+    "opened",
+  );
+  assert.deepEqual(answer.chain, [issuer.certificate]);
 });
 
 test("refused: a signer of another domain's authority, a changed octet, another key", async () => {
@@ -186,8 +214,10 @@ test("a question is signed by our certificate, and its chain goes along", async 
   assert.ok(others.some(({ encoded }) => encoded.equals(issuer.certificate)));
 });
 
-async function questionAnswered(signer: Identity): Promise<QueryInput> {
-  const certificates = [alice.certificate];
+async function questionAnswered(
+  signer: Identity,
+  certificates = [alice.certificate],
+): Promise<QueryInput> {
   const answer = await signQueryAnswer({ rows: ROWS, certificates, signer, random: randomBytes });
   return verifyQuestionAnswer({ kind: "verify", target: BOB, ...answer }, trust);
 }
@@ -207,3 +237,26 @@ test("what is no signed answer is refused", async () => {
   const result = await verifyQuestionAnswer({ ...task, kind: "verify" }, trust);
   assert.equal(result.kind, "not-done");
 });
+
+for (const [type, options] of [
+  ["rsa", { modulusLength: 1024 }],
+  ["ec", { namedCurve: "P-384" }],
+] as const)
+  test(`a phone whose key is ${type} ${JSON.stringify(options)}, for which nothing can be sealed, is passed over`, async () => {
+    const { publicKey } = generateKeyPairSync(type as "rsa", options as { modulusLength: number });
+    const weak = await issueCertificate(
+      {
+        ...{ commonName: BOB, profile: "user", publicKey, serialNumber: randomBytes(16) },
+        alternativeNames: [{ kind: "uri", uri: BOB }],
+        notBefore: new Date(Date.now() - HOUR_MS),
+        notAfter: new Date(Date.now() + HOUR_MS),
+      },
+      biloxi,
+    );
+    const good = await questionAnswered(other, [weak, alice.certificate]);
+    assert.ok(good.kind === "verified");
+    assert.deepEqual(
+      good.answer.certificates.map(({ encoded }) => encoded),
+      [alice.certificate],
+    );
+  });
