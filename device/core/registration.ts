@@ -50,6 +50,8 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
   readonly #callId: string;
   #state: State = { kind: "unregistered" };
   #standing: Standing | undefined;
+  /** Connections that went while a REGISTER was out: its answer may have come by one of them. */
+  readonly #lost = new Set<FlowId>();
   #cseq = 0;
   #refs = 0;
   #failures = 0;
@@ -99,6 +101,7 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
   /** @param contact where we are already known to be; asked for if absent. */
   #try(contact: OwnContact | undefined, now: Millis): readonly RegistrationEffect[] {
     const attempt = this.#newAttempt(false);
+    this.#lost.clear();
     this.#state = { kind: "trying", attempt };
     const { aor } = this.#setting;
     const event = told({ event: "registering", aor, callId: this.#callId });
@@ -165,7 +168,8 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
         };
         if (once) return this.#end("well", registered);
         this.#state = { kind: "registered", refreshAt };
-        return [told(registered)];
+        const lost = this.#lost.has(flow) ? this.#flowClosed(flow, now) : [];
+        return [told(registered), ...lost];
       }
       default:
         return assertNever(outcome);
@@ -194,6 +198,7 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
   }
 
   #flowClosed(flow: FlowId, now: Millis): readonly RegistrationEffect[] {
+    if (this.#state.kind === "trying") this.#lost.add(flow);
     if (this.#state.kind !== "registered" || this.#standing?.flow !== flow) return [];
     if (this.#standing.contact.isFlow) this.#standing = undefined;
     const lost = told({ event: "flow-lost" });

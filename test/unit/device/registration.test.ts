@@ -151,6 +151,18 @@ test("a connection that goes soon counts as a failure: not at once", () => {
   assert.equal(world.sent.length, 2);
 });
 
+test("a connection that goes while its answer is opened is lost as well", () => {
+  const world = new RegistrarWorld().register();
+  world.deskIsOpen = false;
+  world.grant();
+  world.feed({ kind: "flow-closed", flow: FLOW });
+  world.deskIsOpen = true;
+  for (const result of world.pending.splice(0)) world.feed(result);
+  assert.deepEqual(world.told, ["registering", "registered", "flow-lost"]);
+  const wait = (world.machine.deadline() ?? 0) - world.now;
+  assert.ok(wait <= 2 * BASE_WAIT_MS, String(wait));
+});
+
 test("somebody else's connection that goes is none of ours", () => {
   const world = new RegistrarWorld().register();
   world.grant();
