@@ -2,7 +2,6 @@
  * Certifies keys for as long as a registration runs, and writes every certificate down before
  * anybody sees it. Touches the authority database; reads the clock.
  */
-import { randomBytes } from "node:crypto";
 import type { Millis } from "../../protocol/machine.ts";
 import { decodeCertificate, fingerprintOf } from "../../protocol/pki/certificate.ts";
 import { issueCertificate, serialNumberOf } from "../../protocol/pki/issue-certificate.ts";
@@ -29,11 +28,13 @@ export class CertificateIssuer {
   readonly #identity: Identity;
   readonly #endsAt: Millis;
   readonly #database: AuthorityDatabase;
+  readonly #random: (size: number) => Buffer;
 
-  constructor(identity: Identity, database: AuthorityDatabase) {
+  constructor(identity: Identity, database: AuthorityDatabase, random: (size: number) => Buffer) {
     this.#identity = identity;
     this.#endsAt = decodeCertificate(identity.certificate).notAfter;
     this.#database = database;
+    this.#random = random;
   }
 
   /**
@@ -44,7 +45,7 @@ export class CertificateIssuer {
     const { keyId, publicKey } = claim;
     const { aor, notBefore, notAfter } = order;
     if (notAfter > this.#endsAt) throw new RangeError("the issuer ends before the registration");
-    const serialNumber = serialNumberOf(randomBytes(SERIAL_BYTES));
+    const serialNumber = serialNumberOf(this.#random(SERIAL_BYTES));
     const der = await issueCertificate(
       {
         commonName: aor.replace(/^sips?:/, ""),

@@ -7,6 +7,7 @@ import { assertNever } from "../../protocol/errors.ts";
 import { AuthorityDatabase } from "../../runtime/authority-database.ts";
 import { ConfigError, resolveConfigPath } from "../../runtime/config-file.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { createRandomPool } from "../../runtime/random-pool.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { AuthorityPolicy } from "../core/authority-policy.ts";
 import type { CertificateEffect, CertificateInput } from "../core/certificate-port.ts";
@@ -53,6 +54,7 @@ export class CertificateOffice {
   readonly directory: KeyDirectory;
   readonly #setting: OfficeSetting;
   readonly #database: AuthorityDatabase;
+  readonly #random = createRandomPool();
   readonly #passwords = new FairQueue(PASSWORD_LIMITS);
   readonly #signatures = new FairQueue(SIGNATURE_LIMITS);
   readonly #working = new Set<Promise<void>>();
@@ -148,7 +150,7 @@ export class CertificateOffice {
     const { log } = this.#setting;
     this.directory.foreignCrls = authority.foreignCrls;
     const trust = new DomainTrust({ body, authority, directory: this.directory });
-    const issuer = new CertificateIssuer(authority.issuer, this.#database);
+    const issuer = new CertificateIssuer(authority.issuer, this.#database, this.#random);
     const { domains } = config;
     const shared = { body, trust, log };
     const crl = config.authority?.crl;
@@ -160,6 +162,7 @@ export class CertificateOffice {
         domains,
         users,
         issuer,
+        random: this.#random,
         passwords: this.#passwords,
       }),
       queries: new QueryDesk({ ...shared, signatures: this.#signatures }),

@@ -47,6 +47,7 @@ export interface RegistrationDeskSetting {
   readonly users: { find(aor: string): StoredUser | undefined };
   readonly trust: DomainTrust;
   readonly issuer: CertificateIssuer;
+  readonly random: (size: number) => Buffer;
   /** Where passwords wait their turn; it outlives a reload. */
   readonly passwords: FairQueue;
   readonly log: Logger;
@@ -183,7 +184,7 @@ export class RegistrationDesk {
   }
 
   #seal(firstKey: FirstKey, rows: Asked<"certify">["rows"], own: CertifiedKey | undefined) {
-    const { body, authority, domains } = this.#setting;
+    const { body, authority, domains, random } = this.#setting;
     const ownTrust = domains.map((domain) => ({ domain, anchors: authority.ownAnchors }));
     return sealRegistrationAnswer({
       rows,
@@ -196,7 +197,7 @@ export class RegistrationDesk {
           : { kind: "certificate", certificate: own.der },
       signer: body.identity,
       chain: chainOf(this.#setting),
-      random: randomBytes,
+      random,
     });
   }
 }
