@@ -14,6 +14,7 @@ import type { SipListener } from "../../runtime/sip-transport.ts";
 import type { DeviceConfig } from "../config.ts";
 import type { CallOutcome, CallParty, SealingTask } from "../core/call.ts";
 import type { CallVerb } from "../core/call-command.ts";
+import type { QueryOutcome } from "../core/certificate-query.ts";
 import type { PhoneEvent } from "../core/phone-event.ts";
 import type { OwnContact } from "../core/registration-port.ts";
 import type { UserAgentEffect } from "../core/user-agent.ts";
@@ -67,6 +68,10 @@ const DRAIN_MS = 50;
 /** Of a callee's phones so many can be sealed for, beside the controllers. */
 const MAX_PHONES = 12;
 const SAMPLE_RATE_HZ = 8000;
+const HUNG_UP: QueryOutcome = {
+  kind: "failed",
+  failure: { reason: "hung up before the answer came" },
+};
 
 export class Phone {
   readonly #options: PhoneOptions;
@@ -75,6 +80,8 @@ export class Phone {
   /** DER certificates by address of record, that were asked for. */
   readonly #learnt = new Map<string, readonly Buffer[]>();
   #questions: CertificateQuestions | undefined;
+  /** There is no call yet that could be told to hang up. */
+  readonly #hungUp = Promise.withResolvers<QueryOutcome>();
   #session: RegistrationSession | undefined;
   #last: Promise<void> = Promise.resolve();
   #finish: (outcome: CallOutcome) => void = () => undefined;
@@ -126,6 +133,7 @@ export class Phone {
   }
 
   tell(verb: CallVerb): void {
+    if (verb === "hangup") this.#hungUp.resolve(HUNG_UP);
     this.#signalling.feed({ kind: "call", input: { kind: "command", verb } });
   }
 
@@ -162,7 +170,7 @@ export class Phone {
 
   /** False, and the call is over, if there is nobody to seal for: nothing ever goes in clear then. */
   async #learn(target: string, own: OwnContact, questions: CertificateQuestions): Promise<boolean> {
-    const outcome = await questions.ask(target, own);
+    const outcome = await Promise.race([questions.ask(target, own), this.#hungUp.promise]);
     tellOutcome(outcome, target, (event) => this.#report(event));
     if (outcome.kind === "found") {
       const certificates = outcome.certificates.map(({ encoded }) => encoded);

@@ -5,8 +5,13 @@ import { createServer, type Server } from "node:net";
 import { after, before, test } from "node:test";
 import { holdConnection } from "../../lab/sip-peer.ts";
 import { createResponse } from "../../protocol/sip/create-response.ts";
-import { type SipRequest, type SipResponse, withHeader } from "../../protocol/sip/message.ts";
-import { ALICE, freePort, Household, LOOPBACK } from "./device-harness.ts";
+import {
+  headerValue,
+  type SipRequest,
+  type SipResponse,
+  withHeader,
+} from "../../protocol/sip/message.ts";
+import { ALICE, BOB, freeMediaPort, freePort, Household, LOOPBACK } from "./device-harness.ts";
 
 const CONTROLLER = "keys/ss1.atlanta.example.com.pem";
 /** Less than a probe may take to be answered, and more than a slow machine needs. */
@@ -31,11 +36,13 @@ async function hopAt(port: number, answers: Answers): Promise<Server> {
   return server;
 }
 
-function register(port: number, store: string, ...options: readonly string[]) {
-  const outbound = { transport: "tcp", address: LOOPBACK, port };
-  const registration = { store, controller: CONTROLLER };
-  return household.start("alice", ["register", ...options], { outbound, registration });
-}
+const tables = (port: number, store: string) => ({
+  outbound: { transport: "tcp", address: LOOPBACK, port },
+  registration: { store, controller: CONTROLLER },
+});
+
+const register = (port: number, store: string, ...options: readonly string[]) =>
+  household.start("alice", ["register", ...options], tables(port, store));
 
 test("a response whose Via cannot be read answers nothing, and the phone says so", async () => {
   const port = await freePort();
@@ -65,3 +72,31 @@ test("told to stop before it knows where it is: it ends at once, and well", asyn
   assert.equal(phone.events({ event: "unregistered", aor: ALICE }).length, 1);
   server.close();
 });
+
+test("told to hang up while the callee's certificate is asked for: no call is made", async () => {
+  const port = await freePort();
+  const asked = Promise.withResolvers<SipRequest>();
+  const seen: string[] = [];
+  const server = await hopAt(port, (request) => {
+    seen.push(request.method);
+    if (request.body.length === 0) return createResponse(withOwnEnd(request), 483);
+    asked.resolve(request);
+    return undefined;
+  });
+  const phone = household.start("alice", ["call", BOB], {
+    ...tables(port, "calling.json"),
+    contact: [],
+    media: { rtpPort: await freeMediaPort() },
+  });
+  await asked.promise;
+  phone.send({ do: "hangup" });
+  const failed = await phone.event({ event: "no-certificate" });
+  assert.match(String(failed["reason"]), /hung up/);
+  assert.deepEqual(await phone.exited, { code: 1, signal: null });
+  assert.deepEqual(seen, ["OPTIONS", "OPTIONS"]);
+  server.close();
+});
+
+/** As a server notes where the request came from (RFC 3581 §4). */
+const withOwnEnd = (request: SipRequest): SipRequest =>
+  withHeader(request, "Via", (headerValue(request, "Via") ?? "").replace("rport", "rport=5060"));
