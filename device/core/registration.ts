@@ -50,6 +50,8 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
   readonly #callId: string;
   #state: State = { kind: "unregistered" };
   #standing: Standing | undefined;
+  /** What the registrar still has of us, though its connection is gone. */
+  #left: Standing | undefined;
   /** Connections that went while a REGISTER was out: its answer may have come by one of them. */
   readonly #lost = new Set<FlowId>();
   #cseq = 0;
@@ -113,7 +115,8 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
     const state = this.#state;
     if (state.kind === "over") return [];
     const tried = state.kind === "trying" ? state.attempt.contact : undefined;
-    const contact = named ?? this.#standing?.contact ?? tried;
+    const left = isDue(this.#left?.until, now) ? undefined : this.#left;
+    const contact = named ?? this.#standing?.contact ?? tried ?? left?.contact;
     if (state.kind === "trying") state.attempt.abandon();
     if (contact === undefined) return this.#end("well", { event: "unregistered", aor });
     const attempt = this.#newAttempt(true);
@@ -160,6 +163,7 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
         if (this.#isSteady(now)) this.#failures = 0;
         this.#wellSince ??= at;
         this.#standing = { contact, flow, until: at + grantedMs };
+        this.#left = undefined;
         const refreshAt = at + refreshAfter(grantedMs);
         const certificate = answer.certificate && showCertificate(answer.certificate);
         const registered: RegistrationEvent = {
@@ -200,7 +204,7 @@ export class Registration implements Machine<RegistrationInput, RegistrationEffe
   #flowClosed(flow: FlowId, now: Millis): readonly RegistrationEffect[] {
     if (this.#state.kind === "trying") this.#lost.add(flow);
     if (this.#state.kind !== "registered" || this.#standing?.flow !== flow) return [];
-    if (this.#standing.contact.isFlow) this.#standing = undefined;
+    if (this.#standing.contact.isFlow) [this.#left, this.#standing] = [this.#standing, undefined];
     const lost = told({ event: "flow-lost" });
     if (!this.#isSteady(now)) {
       this.#waitOn(undefined, now);

@@ -96,6 +96,27 @@ test("stopped before anything was sent: nothing is to be taken away", () => {
   assert.equal(world.sent.length, 0);
 });
 
+test("stopped after the connection has gone: what the registrar still has is taken away", () => {
+  const world = new RegistrarWorld().register();
+  world.grant();
+  world.feed({ kind: "flow-closed", flow: FLOW });
+  world.feed({ kind: "remove" });
+  assert.equal(headerValue(world.last, "Expires"), "0");
+  assert.match(headerValue(world.last, "Contact") ?? "", new RegExp(CONTACT.uri));
+  world.grant({ expiresS: 0 });
+  assert.deepEqual([world.told.at(-1), world.outcome], ["unregistered", "well"]);
+  assert.equal(world.stored.at(-1), undefined);
+});
+
+test("stopped long after the connection has gone: nothing is left to be taken away", () => {
+  const world = new RegistrarWorld().register();
+  world.grant();
+  world.feed({ kind: "flow-closed", flow: FLOW });
+  world.now += HOUR_MS;
+  world.feed({ kind: "remove" });
+  assert.deepEqual([world.sent.length, world.outcome], [1, "well"]);
+});
+
 test("what an earlier run registered can be taken away", () => {
   const world = new RegistrarWorld();
   world.feed({ kind: "remove", contact: CONTACT });
