@@ -45,6 +45,7 @@ interface Desks {
   readonly crl: CrlFile | undefined;
 }
 
+/** Without the database nobody's key is known to be good: that is no fault of his. */
 const FAILED = { kind: "failed" } as const;
 
 /** How soon it is noticed what another process revoked; at a question it counts at once. */
@@ -125,17 +126,15 @@ export class CertificateOffice {
   async #answer(effect: CertificateEffect): Promise<CertificateInput> {
     const { registrations, queries } = this.#desks;
     const { ref } = effect;
-    // Without the database nobody's key is known to be good: that is no fault of his.
-    const canJudge = this.directory.isReadable;
     switch (effect.kind) {
       case "open-registration": {
-        const outcome = canJudge ? await registrations.open(effect) : FAILED;
+        const outcome = this.directory.isReadable ? await registrations.open(effect) : FAILED;
         return { kind: "registration-opened", ref, outcome };
       }
       case "certify":
         return { kind: "certified", ref, outcome: await registrations.certify(effect) };
       case "verify-asker": {
-        const outcome = canJudge ? await queries.verify(effect) : FAILED;
+        const outcome = this.directory.isReadable ? await queries.verify(effect) : FAILED;
         return { kind: "asker-verified", ref, outcome };
       }
       case "sign-answer":
