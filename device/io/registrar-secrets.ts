@@ -22,13 +22,20 @@ export interface RegistrarSecrets {
   readonly controllerHost: string;
 }
 
-/** Answers who asks for the password, if there is one. */
-export const digestOf = (secrets: RegistrarSecrets | undefined): DigestClient | undefined =>
+/**
+ * Answers who asks for the password, if there is one.
+ * @param integrityRealm answered by `auth-int` alone
+ */
+export const digestOf = (
+  secrets: RegistrarSecrets | undefined,
+  integrityRealm?: string,
+): DigestClient | undefined =>
   secrets?.password &&
   new DigestClient({
     username: secrets.username,
     password: secrets.password,
     random: randomBytes,
+    ...(integrityRealm !== undefined && { integrityRealm }),
   });
 
 const SHARED_KEY = /^(?:[\da-f]{32}|[\da-f]{64})$/i;

@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Target } from "../../protocol/sip/flow.ts";
+import { parseSipUri } from "../../protocol/sip/uri.ts";
 import type { DeviceConfig, RegistrationConfig } from "../config.ts";
 import type { PhoneEvent } from "../core/phone-event.ts";
 import type {
@@ -72,7 +73,8 @@ export class RegistrationKeeper {
     const { config, registration, nextHop, secrets, once } = this.#options;
     const { controllerHost } = secrets;
     const { profile, expiresS } = registration;
-    const digest = digestOf(secrets);
+    // Who can open a sealed REGISTER offers auth-int; by less somebody else's location could be sent.
+    const digest = digestOf(secrets, parseSipUri(config.aor).host.toLowerCase());
     return {
       ...{ aor: config.aor, instance: this.#instance, nextHop, transport: nextHop.transport },
       ...{ profile, expiresS, controllerHost, digest, once, random: randomBytes },

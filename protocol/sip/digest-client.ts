@@ -39,6 +39,8 @@ export type DigestClientSetting = DigestUser & {
   readonly algorithms?: readonly DigestAlgorithm[];
   /** Those it will use, `auth-int` before `auth`; both if absent. */
   readonly qops?: readonly DigestQop[];
+  /** A realm that always offers `auth-int`: there, whoever offers `auth` alone is on the way. */
+  readonly integrityRealm?: string;
   /** Whose challenges it answers, in no other spelling; anybody's if absent. */
   readonly realm?: string;
 };
@@ -58,6 +60,7 @@ export const MAX_STALE_IN_A_ROW = 2;
 const CNONCE_BYTES = 16;
 /** The preferred first. */
 const QOPS: readonly DigestQop[] = ["auth-int", "auth"];
+const INTEGRITY: readonly DigestQop[] = ["auth-int"];
 const STRONG: readonly DigestAlgorithm[] = ["SHA-256", "SHA-512-256"];
 
 type CredentialField = "Authorization" | "Proxy-Authorization";
@@ -200,7 +203,8 @@ function readChallenge(
   const [realm, nonce] = [params.get("realm"), params.get("nonce")];
   const algorithm = parseDigestAlgorithm(params.get("algorithm"));
   const qops = (params.get("qop") ?? "").toLowerCase().split(",").map(trimLws);
-  const qop = QOPS.find((each) => qops.includes(each) && setting.qops?.includes(each) !== false);
+  const wanted = realm !== undefined && realm === setting.integrityRealm ? INTEGRITY : setting.qops;
+  const qop = QOPS.find((each) => qops.includes(each) && wanted?.includes(each) !== false);
   if (realm === undefined || nonce === undefined || qop === undefined) return undefined;
   if (algorithm === undefined || !mayAnswer(setting, realm, algorithm)) return undefined;
   const isStale = params.get("stale")?.toLowerCase() === "true";

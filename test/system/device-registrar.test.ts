@@ -1,6 +1,6 @@
 /** The phone against a next hop that answers as no registrar should. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { after, before, test } from "node:test";
 import { holdConnection } from "../../lab/sip-peer.ts";
@@ -94,6 +94,26 @@ test("told to hang up while the callee's certificate is asked for: no call is ma
   assert.match(String(failed["reason"]), /hung up/);
   assert.deepEqual(await phone.exited, { code: 1, signal: null });
   assert.deepEqual(seen, ["OPTIONS", "OPTIONS"]);
+  server.close();
+});
+
+test("the registrar's realm without auth-int: no password is shown", async () => {
+  const port = await freePort();
+  writeFileSync(household.path("alice.password"), "swordfish\n", { mode: 0o600 });
+  const challenge = 'Digest realm="atlanta.example.com", nonce="n", qop="auth", algorithm=SHA-256';
+  const seen: string[] = [];
+  const server = await hopAt(port, (request) => {
+    seen.push(request.method);
+    if (request.method === "OPTIONS") return createResponse(withOwnEnd(request), 483);
+    return createResponse(request, 407, { headers: [["Proxy-Authenticate", challenge]] });
+  });
+  const { outbound, registration } = tables(port, "downgraded.json");
+  const changes = { outbound, registration: { ...registration, password: "alice.password" } };
+  const phone = household.start("alice", ["register", "--once"], changes);
+  const failed = await phone.event({ event: "registration-failed" });
+  assert.match(String(failed["reason"]), /not accepted/);
+  await phone.exited;
+  assert.deepEqual(seen, ["OPTIONS", "REGISTER"]);
   server.close();
 });
 

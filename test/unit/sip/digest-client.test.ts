@@ -154,6 +154,19 @@ for (const [what, offered, known, taken] of offers)
     if (taken !== undefined) assert.equal(paramsOf(authorized).get("algorithm"), taken);
   });
 
+test("a realm of integrity is answered by auth-int alone, others as ever", () => {
+  const qopFor = (realm: string, qop: string): string | undefined => {
+    const client = clientWith({ integrityRealm: REALM });
+    const row = `Digest realm="${realm}", nonce="n", algorithm=SHA-256, qop="${qop}"`;
+    return client.challenged(register, asking(401, row)) === "again"
+      ? paramsOf(client.authorize(register)).get("qop")
+      : undefined;
+  };
+  assert.equal(qopFor(REALM, "auth"), undefined);
+  assert.equal(qopFor(REALM, "auth,auth-int"), "auth-int");
+  assert.equal(qopFor("edge", "auth"), "auth");
+});
+
 test("auth-int before auth, whatever the order; other qops and none at all are refused", () => {
   const taken = (qop: string, qops?: DigestClientSetting["qops"]): string | undefined => {
     const client = clientWith(qops === undefined ? {} : { qops });
