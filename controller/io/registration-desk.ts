@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { sealRegistrationAnswer } from "../../protocol/body/registration-answer.ts";
 import {
+  decodeRegistration,
   type OpenedClaim,
   type OpenedRegistration,
   openRegistration,
@@ -13,14 +14,13 @@ import {
 import { isCbcCipher } from "../../protocol/cms/algorithms.ts";
 import { decryptFailure } from "../../protocol/cms/decrypt-failure.ts";
 import type { FirstKey } from "../../protocol/cms/first-key.ts";
-import { decodeMessage } from "../../protocol/cms/message.ts";
-import type { Holder } from "../../protocol/cms/open-message.ts";
+import type { Envelope, Holder } from "../../protocol/cms/open-message.ts";
 import { assertNever, isProtocolError, ProtocolError } from "../../protocol/errors.ts";
 import { fingerprintOf } from "../../protocol/pki/certificate.ts";
 import { decodeCertificationRequest } from "../../protocol/pki/certification-request.ts";
 import { keyIdOf } from "../../protocol/pki/public-key.ts";
 import { Secret } from "../../protocol/secret.ts";
-import { headerValue, type SipRequest } from "../../protocol/sip/message.ts";
+import { headerValue } from "../../protocol/sip/message.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type {
   Asked,
@@ -102,18 +102,22 @@ export class RegistrationDesk {
   /** Undefined if too many wait already. */
   #unseal(asked: Asked<"open-registration">): Promise<OpenedRegistration> | undefined {
     const { request, source } = asked;
-    const holders = this.#holdersFor(asked);
-    const opening = { body: request.body, contentType: contentTypeOf(request), holders };
+    const contentType = headerValue(request, "Content-Type") ?? "";
+    const envelope = decodeRegistration({ body: request.body, contentType });
+    const holders = this.#holdersFor(asked, envelope);
     return holders.some(({ kind }) => kind === "password")
-      ? this.#setting.passwords.run(source, () => openRegistration(opening))
-      : openRegistration(opening);
+      ? this.#setting.passwords.run(source, () => openRegistration(envelope, holders))
+      : openRegistration(envelope, holders);
   }
 
   /** The password comes last, and only if there is an entry for one. */
-  #holdersFor({ request, aor, labelled }: Asked<"open-registration">): readonly Holder[] {
+  #holdersFor(
+    { aor, labelled }: Asked<"open-registration">,
+    { recipients }: Envelope,
+  ): readonly Holder[] {
     const { body, users } = this.#setting;
     const { sharedKey, ha1 } = users.find(aor) ?? {};
-    const isAsked = labelled && hasPasswordEntry(request.body);
+    const isAsked = labelled && recipients.some(({ kind }) => kind === "password");
     const password = isAsked ? (ha1?.sha256 ?? NOBODYS) : undefined;
     return [
       { kind: "certificate", ...body.identity },
@@ -237,17 +241,3 @@ const isReusable = ({ reference, cipher }: FirstKey): boolean =>
 /** CBC authenticates nothing: whoever was on the way may have changed what a shared key sealed. */
 const provenHolder = (holder: HolderKind, { cipher }: FirstKey): HolderKind =>
   isCbcCipher(cipher) ? "certificate" : holder;
-
-const contentTypeOf = (request: SipRequest): string => headerValue(request, "Content-Type") ?? "";
-
-function hasPasswordEntry(body: Uint8Array): boolean {
-  try {
-    const message = decodeMessage(body);
-    return (
-      message.kind !== "encrypted" && message.recipients.some(({ kind }) => kind === "password")
-    );
-  } catch (error) {
-    if (isProtocolError(error)) return false;
-    throw error;
-  }
-}

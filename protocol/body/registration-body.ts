@@ -9,7 +9,7 @@
 import { type ContentCipher, isCbcCipher } from "../cms/algorithms.ts";
 import { decryptFailure, notForHolder } from "../cms/decrypt-failure.ts";
 import type { FirstKey } from "../cms/first-key.ts";
-import { type Holder, openEnvelopeForAny } from "../cms/open-message.ts";
+import { type Envelope, type Holder, openEnvelopeForAny } from "../cms/open-message.ts";
 import { derivePasswordRecipient, type PasswordRecipient } from "../cms/password-recipient.ts";
 import { type Recipient, sealEnvelope } from "../cms/seal-message.ts";
 import { assertNever, isProtocolError, ProtocolError } from "../errors.ts";
@@ -101,20 +101,30 @@ export async function sealRegistration(
 }
 
 /**
+ * What the body of a REGISTER says of whom it is for; nothing is opened.
+ * @throws ProtocolError `ERR_CMS_NO_RECIPIENT` (EncryptedData), `ERR_CMS_DECRYPT`.
+ */
+export function decodeRegistration(sealed: {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+}): Envelope {
+  const message = decodeSealed(sealed.body, sealed.contentType);
+  if (message.kind === "encrypted") throw notForHolder();
+  return message;
+}
+
+/**
  * Opens a registration by the first holder for whom it has an entry, and verifies that the key of
  * an existing certificate signed it. What CBC gives is not authenticated: there every fault of the
  * content reads like a failure to decrypt.
  * @throws ProtocolError `ERR_CMS_NO_RECIPIENT`, `ERR_CMS_DECRYPT`; after GCM also `ERR_BODY`
  *   (parts missing, twice or unknown), `ERR_SIGNATURE_MISSING`, `ERR_SIGNATURE`, `ERR_CERTIFICATE`.
  */
-export async function openRegistration(request: {
-  readonly body: Uint8Array;
-  readonly contentType: string;
-  readonly holders: readonly Holder[];
-}): Promise<OpenedRegistration> {
-  const message = decodeSealed(request.body, request.contentType);
-  if (message.kind === "encrypted") throw notForHolder();
-  const { content, firstKey, holder } = await openEnvelopeForAny(message, request.holders);
+export async function openRegistration(
+  envelope: Envelope,
+  holders: readonly Holder[],
+): Promise<OpenedRegistration> {
+  const { content, firstKey, holder } = await openEnvelopeForAny(envelope, holders);
   try {
     if (!isExpectedEntity(content)) throw decryptFailure();
     return { ...(await readContent(content)), firstKey, holder: holder.kind };

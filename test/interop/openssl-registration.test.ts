@@ -12,6 +12,7 @@ import {
   sealRegistrationAnswer,
 } from "../../protocol/body/registration-answer.ts";
 import {
+  decodeRegistration,
   openRegistration,
   type RegistrationRecipient,
   sealRegistration,
@@ -136,7 +137,7 @@ describe("REGISTER and OpenSSL", () => {
         assert.equal(sealed.status, 0, sealed.stderr);
         const holders = [party.holder()];
         const registration = { body: sealed.stdout, contentType: PKCS7_MIME };
-        const opened = await openRegistration({ ...registration, holders });
+        const opened = await openRegistration(decodeRegistration(registration), holders);
         assert.deepEqual(opened.rows, ROWS);
         assert.deepEqual(opened.claim, { kind: "request", request });
         assert.equal(opened.firstKey.cipher, cipher);
@@ -166,7 +167,10 @@ describe("REGISTER and OpenSSL", () => {
     assert.equal(sealed.status, 0, sealed.stderr);
     const holders = [PARTIES["the user's password"]?.holder()].filter((one) => one !== undefined);
     await assert.rejects(
-      openRegistration({ body: sealed.stdout, contentType: PKCS7_MIME, holders }),
+      openRegistration(
+        decodeRegistration({ body: sealed.stdout, contentType: PKCS7_MIME }),
+        holders,
+      ),
       (error) => isProtocolError(error, "ERR_CMS_DECRYPT"),
     );
   });
@@ -180,7 +184,7 @@ describe("REGISTER and OpenSSL", () => {
     for (const [what, party] of Object.entries(PARTIES)) {
       if (what.includes("RSA")) continue;
       const registration = { body: sealed.stdout, contentType: PKCS7_MIME };
-      const opened = await openRegistration({ ...registration, holders: [party.holder()] });
+      const opened = await openRegistration(decodeRegistration(registration), [party.holder()]);
       assert.deepEqual(opened.rows, ROWS);
     }
   });

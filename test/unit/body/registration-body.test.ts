@@ -3,6 +3,7 @@ import { randomBytes as random } from "node:crypto";
 import { before, describe, test } from "node:test";
 import fc from "fast-check";
 import {
+  decodeRegistration,
   openRegistration,
   type RegistrationRecipient,
   type RegistrationRequest,
@@ -70,9 +71,18 @@ const seal = (request: Partial<RegistrationRequest> = {}) =>
     ...request,
   });
 
+const openBody = async ({
+  holders,
+  ...sealed
+}: {
+  body: Uint8Array;
+  contentType: string;
+  holders: readonly Holder[];
+}) => openRegistration(decodeRegistration(sealed), holders);
+
 /** Opens this content, sealed for the controller. */
 const openContent = (content: Buffer, cipher?: ContentCipher) =>
-  openRegistration({
+  openBody({
     body: sealed(content, { kind: "certificate", certificate: controller.certificate }, cipher),
     contentType: SEALED_TYPE,
     holders: all(),
@@ -83,7 +93,7 @@ describe("a registration comes back", () => {
     for (const cipher of ["aes-256-gcm", "aes-256-cbc"] as const)
       test(`with a request, for a ${kind}, ${cipher}`, async () => {
         const { firstKey, ...registration } = await seal({ recipient: recipients[kind], cipher });
-        const opened = await openRegistration({ ...registration, holders: all() });
+        const opened = await openBody({ ...registration, holders: all() });
         assert.deepEqual(opened.rows, ROWS);
         assert.deepEqual(opened.claim, { kind: "request", request: REQUEST });
         assert.equal(opened.holder, kind);
@@ -96,7 +106,7 @@ describe("a registration comes back", () => {
     test(`with an existing certificate, ${keyType}, and its chain`, async () => {
       const identity = await makeIdentity({ issuer: authority, keyType });
       const claim = { kind: "certificate", identity, chain: [authority.certificate] } as const;
-      const opened = await openRegistration({ ...(await seal({ claim })), holders: all() });
+      const opened = await openBody({ ...(await seal({ claim })), holders: all() });
       assert.deepEqual(opened.rows, ROWS);
       assert.ok(opened.claim.kind === "certificate");
       assert.deepEqual(opened.claim.certificate.encoded, identity.certificate);
@@ -109,7 +119,7 @@ describe("a registration comes back", () => {
   test("with the location alone, and a key that is not to be used again", async () => {
     const registration = await seal({ claim: { kind: "none" }, reference: false });
     assert.equal(registration.firstKey.reference, undefined);
-    const opened = await openRegistration({ ...registration, holders: all() });
+    const opened = await openBody({ ...registration, holders: all() });
     assert.deepEqual(opened.claim, { kind: "none" });
     assert.equal(opened.firstKey.reference, undefined);
   });
@@ -120,7 +130,7 @@ describe("a registration comes back", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 20 }), async (rows) => {
         const registration = await seal({ rows, recipient: recipients.kek });
-        const opened = await openRegistration({ ...registration, holders: all() });
+        const opened = await openBody({ ...registration, holders: all() });
         assert.deepEqual(opened.rows, rows);
       }),
       { numRuns: 50 },
@@ -133,13 +143,13 @@ describe("a registration that is not for us, or altered", () => {
     const registration = await seal({ recipient: recipients.kek });
     for (const kind of ["certificate", "password"] as const)
       await assert.rejects(
-        openRegistration({ ...registration, holders: [holders[kind]] }),
+        openBody({ ...registration, holders: [holders[kind]] }),
         fails("ERR_CMS_NO_RECIPIENT"),
       );
     const firstKey = { cek: new Secret(random(32)), cipher: "aes-256-cbc" as const };
     const encrypted = sealEncryptedData(mixed(fragment()), firstKey, random);
     await assert.rejects(
-      openRegistration({ body: encrypted, contentType: SEALED_TYPE, holders: all() }),
+      openBody({ body: encrypted, contentType: SEALED_TYPE, holders: all() }),
       fails("ERR_CMS_NO_RECIPIENT"),
     );
   });
@@ -161,7 +171,7 @@ describe("a registration that is not for us, or altered", () => {
       { body, contentType: "application/pkcs7-mime;smime-type=signed-data", holders: all() },
       { body, contentType: "\r\n", holders: all() },
     ];
-    for (const attempt of attempts) await assert.rejects(openRegistration(attempt), failsToDecrypt);
+    for (const attempt of attempts) await assert.rejects(openBody(attempt), failsToDecrypt);
   });
 
   for (const kind of KINDS)
@@ -171,7 +181,7 @@ describe("a registration that is not for us, or altered", () => {
         fc.asyncProperty(fc.nat(body.length * 8 - 1), async (bit) => {
           const flipped = withFlippedBit(body, bit);
           await assert.rejects(
-            openRegistration({ body: flipped, contentType, holders: all() }),
+            openBody({ body: flipped, contentType, holders: all() }),
             (error) => failsToDecrypt(error) || fails("ERR_CMS_NO_RECIPIENT")(error),
           );
         }),
@@ -187,7 +197,7 @@ describe("a registration that is not for us, or altered", () => {
     await fc.assert(
       fc.asyncProperty(octets, type, async (sealedBody, stated) => {
         try {
-          await openRegistration({ body: sealedBody, contentType: stated, holders: all() });
+          await openBody({ body: sealedBody, contentType: stated, holders: all() });
         } catch (error) {
           assert.ok(isProtocolError(error), String(error));
         }

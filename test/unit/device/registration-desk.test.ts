@@ -13,7 +13,7 @@ import {
 import { Trust } from "../../../device/io/trust.ts";
 import { signQueryAnswer, verifyQuery } from "../../../protocol/body/certificate-query.ts";
 import { sealRegistrationAnswer } from "../../../protocol/body/registration-answer.ts";
-import { openRegistration } from "../../../protocol/body/registration-body.ts";
+import { decodeRegistration, openRegistration } from "../../../protocol/body/registration-body.ts";
 import type { FirstKey } from "../../../protocol/cms/first-key.ts";
 import { decodeCertificate } from "../../../protocol/pki/certificate.ts";
 import { decodeCertificationRequest } from "../../../protocol/pki/certification-request.ts";
@@ -78,8 +78,8 @@ const of = <Kind extends RegistrationResult["kind"]>(result: RegistrationResult,
 const sealed = async (desk: RegistrationDesk, withClaim = true) =>
   of(await desk.perform({ kind: "seal", ref: 1, rows: ROWS, withClaim }), "sealed");
 
-const opened = ({ body, contentType }: { body: Buffer; contentType: string }) =>
-  openRegistration({ body, contentType, holders: [{ kind: "certificate", ...controller }] });
+const opened = (sealed: { body: Buffer; contentType: string }) =>
+  openRegistration(decodeRegistration(sealed), [{ kind: "certificate", ...controller }]);
 
 test("a key is made once, and its request proves it for the user", async () => {
   const desk = deskOf({ kind: "request" });
