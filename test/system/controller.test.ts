@@ -197,7 +197,9 @@ for (const [name, make, status] of BAD)
     assert.equal((await alice.final(invite)).status, status);
     assert.equal(agent.count("session.put"), before);
     const label = createHash("sha256").update(callIdOf(invite)).digest("hex").slice(0, 12);
-    assert.ok(controller.lines.some((line) => line.includes(label) && line.includes('"verdict"')));
+    await until(() =>
+      controller.lines.some((line) => line.includes(label) && line.includes('"verdict"')),
+    );
     assert.ok(
       !biloxi.arrived.some((each) => headerValue(each.message, "Call-ID") === callIdOf(invite)),
     );
