@@ -39,7 +39,7 @@ export default async function* report(source) {
         yield coverageLine(data.summary.totals);
         break;
       case "test:diagnostic":
-        if (/coverage does not meet threshold/.test(data.message)) {
+        if (/coverage does not meet threshold|not report code coverage/.test(data.message)) {
           counts.failed += 1;
           yield `✗ ${data.message}\n`;
         }
