@@ -17,7 +17,7 @@ import type { Millis } from "../protocol/machine.ts";
 import { decodeCertificate, fingerprintOf } from "../protocol/pki/certificate.ts";
 import { keyIdOf } from "../protocol/pki/public-key.ts";
 import type { Peer } from "../protocol/sip/flow.ts";
-import { isSipScheme, parseSipUri } from "../protocol/sip/uri.ts";
+import { hostOfUri, isSipScheme } from "../protocol/sip/uri.ts";
 import {
   allAnchors,
   MAX_INTERMEDIATES,
@@ -104,7 +104,7 @@ export function peerProof(socket: TLSSocket, setting: SipTlsSetting): PeerProof 
   if (leaf === undefined) return NO_PROOF;
   const mayBear = nameRule(setting, leaf, () => chainBehind(socket.getPeerCertificate(true)));
   const identities = certificateUris(leaf.raw).filter((uri) => {
-    const host = hostOf(uri);
+    const host = hostOfUri(uri);
     return host !== undefined && mayBear(host);
   });
   const certificate = { fingerprint: fingerprintOf(leaf.raw), keyId: keyIdOf(leaf.publicKey) };
@@ -128,9 +128,6 @@ function chainBehind(shown: TlsCertificate | DetailedPeerCertificate): readonly 
 function certificateUris(raw: Buffer): readonly string[] {
   return readable(() => decodeCertificate(raw).uris.filter(isSipScheme)) ?? [];
 }
-
-const hostOf = (uri: string): string | undefined =>
-  readable(() => parseSipUri(uri).host.toLowerCase());
 
 function readable<T>(read: () => T): T | undefined {
   try {

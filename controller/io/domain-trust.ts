@@ -8,7 +8,7 @@ import type { Certificate } from "../../protocol/pki/certificate.ts";
 import type { Crl } from "../../protocol/pki/crl.ts";
 import { keyIdOf } from "../../protocol/pki/public-key.ts";
 import { type ChainRequest, verifyChain } from "../../protocol/pki/verify-chain.ts";
-import { parseSipUri } from "../../protocol/sip/uri.ts";
+import { hostOfUri } from "../../protocol/sip/uri.ts";
 import type { AuthorityDirectory } from "../core/authority-policy.ts";
 import type { AuthorityCredentials } from "./authority-credentials.ts";
 import type { BodyCredentials } from "./credentials.ts";
@@ -76,7 +76,7 @@ export class DomainTrust {
     }) === true;
 
   #anchorsFor(uri: string): readonly Buffer[] {
-    return this.#byDomain.get(domainOf(uri)) ?? this.#common;
+    return this.#byDomain.get(hostOfUri(uri) ?? "") ?? this.#common;
   }
 
   async #isVouchedFor(
@@ -94,15 +94,5 @@ export class DomainTrust {
       if (isProtocolError(error)) return false;
       throw error;
     }
-  }
-}
-
-/** Of what is no SIP URI: none. */
-function domainOf(uri: string): string {
-  try {
-    return parseSipUri(uri).host.toLowerCase().replace(/\.$/, "");
-  } catch (error) {
-    if (isProtocolError(error)) return "";
-    throw error;
   }
 }

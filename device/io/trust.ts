@@ -2,19 +2,18 @@
  * Who vouches for whom: another domain's users and servers are vouched for by that domain's anchors
  * alone, as our registration learnt them. Touches nothing.
  */
-import { isProtocolError } from "../../protocol/errors.ts";
 import type { Certificate } from "../../protocol/pki/certificate.ts";
-import { parseSipUri } from "../../protocol/sip/uri.ts";
+import { hostOfUri } from "../../protocol/sip/uri.ts";
 import type { DomainTrust } from "../core/registration-answer.ts";
 
 export class Trust {
-  readonly #ownDomain: string;
+  readonly #ownDomain: string | undefined;
   readonly #anchors: readonly Buffer[];
   readonly #byDomain: ReadonlyMap<string, readonly Buffer[]>;
 
   /** @param anchors DER: of our own domain, and of every other that `learnt` does not name */
   constructor(aor: string, anchors: readonly Buffer[], learnt: readonly DomainTrust[]) {
-    this.#ownDomain = parseSipUri(aor).host.toLowerCase();
+    this.#ownDomain = hostOfUri(aor);
     this.#anchors = anchors;
     this.#byDomain = new Map(learnt.map((each) => [each.domain.toLowerCase(), each.anchors]));
   }
@@ -28,16 +27,7 @@ export class Trust {
 
   /** Of the domain of a user's certificate; none for one that names users of several. */
   anchorsFor(signer: Pick<Certificate, "uris">): readonly Buffer[] {
-    const [domain, ...more] = new Set(signer.uris.map(domainOf));
+    const [domain, ...more] = new Set(signer.uris.map(hostOfUri));
     return domain === undefined || more.length > 0 ? [] : this.anchorsOf(domain);
-  }
-}
-
-function domainOf(uri: string): string | undefined {
-  try {
-    return parseSipUri(uri).host.toLowerCase();
-  } catch (error) {
-    if (!isProtocolError(error)) throw error;
-    return undefined;
   }
 }

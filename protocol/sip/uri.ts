@@ -2,7 +2,7 @@
  * SIP and SIPS URIs (RFC 3261 §19.1, §25.1). Pure.
  * Escapes stay as they came; comparison and lookups see through them.
  */
-import { ProtocolError } from "../errors.ts";
+import { isProtocolError, ProtocolError } from "../errors.ts";
 import { isHost, type Param, parsePort, serializeParams } from "./grammar.ts";
 import { remembering } from "./remember.ts";
 
@@ -187,3 +187,13 @@ export const escapeUser = (name: string): string =>
         /[^\w\-.!~*'()&=+$,;?/]/g,
         (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
       );
+
+/** Host of a SIP or SIPS URI, lower case and without a closing dot; undefined if it is none that can be read. */
+export function hostOfUri(text: string): string | undefined {
+  try {
+    return parseSipUri(text).host.toLowerCase().replace(/\.$/, "");
+  } catch (error) {
+    if (isProtocolError(error)) return undefined;
+    throw error;
+  }
+}

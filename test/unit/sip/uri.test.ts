@@ -5,6 +5,7 @@ import { isProtocolError } from "../../../protocol/errors.ts";
 import {
   addressOfRecord,
   escapeUser,
+  hostOfUri,
   parseSipUri,
   serializeSipUri,
   unescapeUri,
@@ -126,3 +127,11 @@ test("the parser is total", () => {
     }),
   );
 });
+
+for (const [text, host] of [
+  ["sip:alice@Atlanta.Example.com.", "atlanta.example.com"],
+  ["sips:biloxi.example.com:5061", "biloxi.example.com"],
+  ["tel:+15551234", undefined],
+  ["sip:", undefined],
+] as const)
+  test(`the host of ${text} is ${host}`, () => assert.equal(hostOfUri(text), host));
